@@ -1,0 +1,27 @@
+// Files: whole-file reads, atomic writes, content hashes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lethe {
+
+// Whole contents. Throws Error naming the file when it is missing, a folder, or unreadable.
+std::vector<uint8_t> read_file(const std::filesystem::path& path);
+std::string read_text(const std::filesystem::path& path);
+
+// Writes to "<path>.tmp.<pid>", syncs, renames over path: readers see the old contents or the new ones, nothing
+// between. Throws Error with the system's reason (full disk, no permission, missing folder); the temporary file is
+// removed.
+void write_file(const std::filesystem::path& path, std::span<const uint8_t> bytes);
+void write_text(const std::filesystem::path& path, std::string_view text);
+
+// Lower-case hexadecimal SHA-256.
+std::string sha256(std::span<const uint8_t> bytes);
+std::string sha256_file(const std::filesystem::path& path);
+
+}  // namespace lethe

@@ -1,0 +1,27 @@
+// Which training images are to be forgotten.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace lethe {
+
+// "torch-randperm:SEED:K"  the first K of torch.randperm(N) after torch.manual_seed(SEED), as PyTorch scripts select
+// "random:SEED:K"          K of N from our own stream
+// "class:NAME[:K]"         all images of a class, or its first K
+// "indices:FILE"           one index per line, '#' starts a comment
+// "misclassified[:K]"      images the model gets wrong, or the first K of them
+// `is_misclassified` is called only for the last form; may be empty otherwise.
+// Returns indices into `train` in selection order. Throws Error: unknown form, K < 1 or larger than what there is,
+// unknown class (naming the known ones), index out of range or twice.
+std::vector<int64_t> select_forget_set(const std::string& text, const Dataset& train,
+                                       const std::function<std::vector<int64_t>()>& misclassified = {});
+
+// All of 0..size-1 that are not in `forget`, ascending.
+std::vector<int64_t> complement(const std::vector<int64_t>& forget, int64_t size);
+
+}  // namespace lethe

@@ -1,0 +1,73 @@
+// Model: an architecture with its input normalisation, its weights, and how to build it again.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/module.h"
+
+namespace lethe {
+
+// Everything needed to build an architecture. `stem` is read by the models that have several.
+struct ModelSpec {
+    std::string arch = "resnet20";
+    int64_t classes = 10;
+    std::string stem = "";                         // "" = the architecture's own; see `lethe inspect --models`
+    std::vector<float> mean = {0.0f, 0.0f, 0.0f};  // input normalisation, per channel, in pixel units [0,1]
+    std::vector<float> std = {1.0f, 1.0f, 1.0f};
+};
+
+// "cifar10", "cifar100", "imagenet", "none", or "m,m,m/s,s,s". Writes spec.mean and spec.std.
+void set_normalization(ModelSpec& spec, const std::string& text);
+
+// Images in, logits out. Normalisation is the model's first layer: images and attacks live in pixel units [0,1].
+class Model {
+public:
+    // Throws Error for an unknown architecture, stem or class count, naming the known ones. Weights are initialised
+    // from `seed` (He et al. 2015 for convolutions, PyTorch's uniform for the linear layer).
+    explicit Model(const ModelSpec& spec, uint64_t seed = 0);
+
+    const ModelSpec& spec() const { return spec_; }
+    Module& net() { return *net_; }
+    const Module& net() const { return *net_; }
+
+    // images [N,3,H,W] in [0,1] -> logits [N,classes]
+    Var forward(const Var& images, BatchNormMode mode);
+
+    StateDict state() const { return net_->state(); }
+    // Copies values in. Strict: throws one Error that lists every missing, unexpected and misshapen entry, and any
+    // entry that holds NaN or infinity. A leading "module." on every name is ignored; missing "num_batches_tracked"
+    // entries are allowed (files older than PyTorch 0.4.1 have none). Nothing is changed when it throws.
+    void load_state(const StateDict& state);
+
+    // The same architecture with the same weights, in its own memory.
+    std::unique_ptr<Model> clone() const;
+
+private:
+    ModelSpec spec_;
+    Tensor mean_, std_;
+    std::unique_ptr<Module> net_;
+};
+
+// The eval-mode twin used by inference and attacks: each BatchNorm folded into its convolution (w' = w gamma/sqrt(var +
+// eps), b' = beta - mean gamma/sqrt(var + eps)). Its parameters require no gradient; it ignores BatchNormMode.
+std::unique_ptr<Model> fold_batchnorm(const Model& model);
+// Refreshes an existing twin from its source after the source has changed.
+void fold_into(const Model& model, Model& twin);
+
+// logits [N,classes] of images [N,3,H,W] through a folded twin, in chunks of images over the thread pool. Bit-identical
+// for any number of threads and any N: chunks are fixed.
+Tensor predict(Model& twin, const Tensor& images);
+
+struct Architecture {
+    std::string name;
+    std::string summary;             // one line: source, parameters, stems
+    std::vector<std::string> stems;  // the first is the default
+    std::function<std::unique_ptr<Module>(const ModelSpec&, uint64_t seed)> build;
+};
+// The registry: one line per architecture in nn/registry.cpp.
+const std::vector<Architecture>& architectures();
+
+}  // namespace lethe

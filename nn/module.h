@@ -1,0 +1,72 @@
+// Module: named parameters and buffers, PyTorch's names.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "autograd/var.h"
+#include "tensor/tensor.h"
+
+namespace lethe {
+
+// How BatchNorm computes, for one forward pass. It decides more about unlearning than most hyper-parameters, so it is
+// an argument and not a hidden state.
+enum class BatchNormMode {
+    batch,    // statistics of this batch; running statistics are updated (PyTorch's train())
+    running,  // running statistics as constants (PyTorch's eval()); also "frozen" when parameters are being trained
+    batch_no_update,  // statistics of this batch; running statistics stay
+};
+
+// The base of layers and models. A module registers its parameters, buffers and children under PyTorch's names, so that
+// state() lists them as PyTorch's state_dict does. Modules are not copied: build another and load_state() it.
+class Module {
+public:
+    struct Parameter {
+        std::string name;
+        Var var;
+    };
+    struct Buffer {
+        std::string name;
+        Tensor tensor;
+    };
+
+    Module() = default;
+    virtual ~Module() = default;
+    Module(const Module&) = delete;
+    Module& operator=(const Module&) = delete;
+
+    // x [N,C,H,W] for a model; layers document theirs.
+    virtual Var forward(const Var& x, BatchNormMode mode) = 0;
+
+    // Own and descendants', in registration order, with dotted names ("layer1.0.conv1.weight"). Handles share memory
+    // with the module.
+    std::vector<Parameter> parameters() const;
+    std::vector<Buffer> buffers() const;
+    // Parameters and buffers in PyTorch's state_dict order.
+    StateDict state() const;
+
+    void zero_grad();
+    void set_requires_grad(bool on);
+
+protected:
+    Var add_parameter(const std::string& name, Tensor value);
+    Tensor add_buffer(const std::string& name, Tensor value);
+    // The child must outlive this module (a member of it, usually). Names may hold dots ("downsample.0").
+    void add_child(const std::string& name, Module& child);
+
+private:
+    struct Child {
+        std::string name;
+        Module* module;
+    };
+    // Entries in PyTorch's order: own parameters, own buffers, then children.
+    void collect(const std::string& prefix, std::vector<Parameter>* parameters, std::vector<Buffer>* buffers,
+                 StateDict* state) const;
+
+    std::vector<Parameter> parameters_;
+    std::vector<Buffer> buffers_;
+    std::vector<Child> children_;
+};
+
+}  // namespace lethe

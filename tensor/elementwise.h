@@ -1,0 +1,80 @@
+// The elementwise functions, once, for every device: f and its derivative df, as functors that compile for host and
+// GPU.
+#pragma once
+
+#include <cmath>
+
+#if defined(__CUDACC__)
+#define LETHE_HD __host__ __device__ inline
+#else
+#define LETHE_HD inline
+#endif
+
+namespace lethe {
+
+namespace elementwise {
+
+// df receives both x and y = f(x), so that each function may use the cheaper one.
+// relu: df(0) = 0, PyTorch's choice.
+struct Relu {
+    LETHE_HD static float f(float x) { return x > 0.0f ? x : 0.0f; }
+    LETHE_HD static float df(float /*x*/, float y) { return y > 0.0f ? 1.0f : 0.0f; }
+};
+struct Square {
+    LETHE_HD static float f(float x) { return x * x; }
+    LETHE_HD static float df(float x, float /*y*/) { return 2.0f * x; }
+};
+struct Tanh {
+    LETHE_HD static float f(float x) { return tanhf(x); }
+    LETHE_HD static float df(float /*x*/, float y) { return 1.0f - y * y; }
+};
+struct Sigmoid {
+    LETHE_HD static float f(float x) { return 1.0f / (1.0f + expf(-x)); }
+    LETHE_HD static float df(float /*x*/, float y) { return y * (1.0f - y); }
+};
+struct Exp {
+    LETHE_HD static float f(float x) { return expf(x); }
+    LETHE_HD static float df(float /*x*/, float y) { return y; }
+};
+
+// Two inputs: da and db are the derivatives for each.
+struct Add {
+    LETHE_HD static float f(float a, float b) { return a + b; }
+    LETHE_HD static float da(float, float, float) { return 1.0f; }
+    LETHE_HD static float db(float, float, float) { return 1.0f; }
+};
+struct Sub {
+    LETHE_HD static float f(float a, float b) { return a - b; }
+    LETHE_HD static float da(float, float, float) { return 1.0f; }
+    LETHE_HD static float db(float, float, float) { return -1.0f; }
+};
+struct Mul {
+    LETHE_HD static float f(float a, float b) { return a * b; }
+    LETHE_HD static float da(float, float b, float) { return b; }
+    LETHE_HD static float db(float a, float, float) { return a; }
+};
+// relu(a + b): the end of every residual block, in one pass.
+struct AddRelu {
+    LETHE_HD static float f(float a, float b) { return a + b > 0.0f ? a + b : 0.0f; }
+    LETHE_HD static float da(float, float, float y) { return y > 0.0f ? 1.0f : 0.0f; }
+    LETHE_HD static float db(float, float, float y) { return y > 0.0f ? 1.0f : 0.0f; }
+};
+
+}  // namespace elementwise
+
+// The lists. A new function is a functor above and one entry here: op name, functor. Backends, autograd, tests and
+// benchmarks iterate over them.
+#define LETHE_UNARY_OPS(X) X(relu, Relu) X(square, Square) X(tanh, Tanh) X(sigmoid, Sigmoid) X(exp, Exp)
+#define LETHE_BINARY_OPS(X) X(add, Add) X(sub, Sub) X(mul, Mul) X(add_relu, AddRelu)
+
+enum class Unary {
+#define LETHE_ENUM(op, functor) op,
+    LETHE_UNARY_OPS(LETHE_ENUM)
+};
+enum class Binary { LETHE_BINARY_OPS(LETHE_ENUM) };
+#undef LETHE_ENUM
+
+const char* name(Unary op);
+const char* name(Binary op);
+
+}  // namespace lethe

@@ -1,0 +1,100 @@
+// Parameter structs of the operations: one struct per op, passed everywhere, never a ten-argument list.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace lethe {
+
+// Square kernels take one number for both axes, as every model here does.
+// y [N,K,P,Q] = x [N,C,H,W] * w [K,C,R,S] (cross-correlation, as in PyTorch), P = (H + 2 pad - R) / stride + 1.
+struct Conv2d {
+    int64_t stride = 1;
+    int64_t pad = 0;
+
+    Shape output_shape(const Shape& x, const Shape& w) const;  // throws Error where the shapes do not fit
+};
+
+// y = gamma * (x - mean) / sqrt(var + eps) + beta per channel (Ioffe and Szegedy, 2015); x [N,C,H,W].
+struct BatchNorm {
+    float eps = 1e-5f;
+    float momentum = 0.1f;
+    // true: mean and biased variance of this batch. false: running_mean and running_var, as constants.
+    bool batch_statistics = false;
+    // With batch statistics: running = (1 - momentum) running + momentum * batch (unbiased variance), as PyTorch does.
+    bool update_running = true;
+    bool relu = false;  // y = max(y, 0), after the residual if there is one
+};
+
+// What the backward pass needs of the forward pass.
+struct BatchNormSaved {
+    Tensor mean;     // [C]
+    Tensor inv_std;  // [C], 1 / sqrt(var + eps)
+};
+
+struct BatchNormGrads {
+    Tensor grad_x, grad_gamma, grad_beta, grad_residual;  // undefined where not asked for
+};
+
+struct Pool2d {
+    int64_t kernel = 2;
+    int64_t stride = 2;
+    int64_t pad = 0;
+
+    Shape output_shape(const Shape& x) const;
+};
+
+// One step of projected gradient ascent on images x_adv, each row an image [N, ...], in pixel units.
+struct PgdStep {
+    enum class Norm { l2, linf };
+    enum class Order { box_then_ball, ball_then_box };  // advertorch clamps to the box first, torchattacks last
+    Norm norm = Norm::l2;
+    Order order = Order::box_then_ball;
+    float eps = 4.0f;               // radius of the ball around x, in the norm above
+    float step = 0.1f;              // length of the step, in the norm above
+    float low = 0.0f, high = 1.0f;  // the box every pixel stays in
+    float grad_floor = 1e-6f;       // L2: the gradient is divided by max(|grad|, grad_floor)
+};
+
+// Quadratic pull of theta towards anchor: lambda / 2 * sum(weight * (theta - anchor)^2).
+struct Penalty {
+    Tensor weight;  // same shape as the parameter
+    Tensor anchor;
+};
+
+// One parameter with what its update needs. Handles share memory: param, momentum, ... are written in place.
+struct SgdItem {
+    Tensor param, grad, momentum;  // momentum is undefined when Sgd::momentum is 0
+    Penalty penalty;               // undefined tensors: no penalty on this parameter
+    float weight_decay = 0.0f;
+};
+
+// PyTorch's SGD: g = grad + weight_decay * theta (+ lambda * weight * (theta - anchor));
+// v = momentum * v + g, the first time v = g; theta -= lr * (nesterov ? g + momentum * v : v).
+struct Sgd {
+    float lr = 0.1f;
+    float momentum = 0.0f;
+    bool nesterov = false;
+    bool first_step = false;  // v has no value yet
+    float lambda = 0.0f;
+};
+
+struct AdamItem {
+    Tensor param, grad, exp_avg, exp_avg_sq;
+    Penalty penalty;
+    float weight_decay = 0.0f;
+};
+
+// Kingma and Ba (2015) as PyTorch writes it: weight decay is added to the gradient; step counts from 1.
+struct Adam {
+    float lr = 1e-3f;
+    float beta1 = 0.9f, beta2 = 0.999f;
+    float eps = 1e-8f;
+    int64_t step = 1;
+    float lambda = 0.0f;
+};
+
+}  // namespace lethe

@@ -1,0 +1,43 @@
+// Random numbers that are addressed, not drawn: the same bits on every device, in any order, for any thread count.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace lethe {
+
+// One stream per purpose, so that adding a draw in one place never changes another.
+enum class Purpose : uint32_t { select = 1, label = 2, init = 3, shuffle = 4, augment = 5, attack = 6, synthetic = 7 };
+
+// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a keyed bijection of a
+// 128-bit counter. Returns four 32-bit words.
+std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+// A random function of (item, index): item might be an image's number, index a pixel's.
+class Random {
+public:
+    Random(uint64_t seed, Purpose purpose) : seed_(seed), purpose_(purpose) {}
+
+    // Four words of 32 random bits for block `block` of item `item`. Every function below is built on this one:
+    // index i uses word i % 4 of block i / 4.
+    std::array<uint32_t, 4> block(uint64_t item, uint32_t block) const;
+    uint32_t bits(uint64_t item, uint32_t index = 0) const;
+
+    float uniform(uint64_t item, uint32_t index = 0) const;                 // [0, 1), multiples of 2^-24
+    int64_t below(int64_t bound, uint64_t item, uint32_t index = 0) const;  // [0, bound); throws Error if bound < 1
+    float normal(uint64_t item, uint32_t index = 0) const;                  // N(0,1) by Box-Muller
+
+    // A permutation of 0..n-1 (Fisher-Yates), keyed by `item` (an epoch, say).
+    std::vector<int64_t> permutation(int64_t n, uint64_t item) const;
+
+private:
+    uint64_t seed_;
+    Purpose purpose_;
+};
+
+// What torch.manual_seed(seed); torch.randperm(n) returns on the CPU, for n < 2^32 - 1: mt19937 and a forward
+// Fisher-Yates with `next % (n - i)`. Lets a forget set published as a PyTorch seed be named exactly.
+std::vector<int64_t> torch_randperm(uint32_t seed, int64_t n);
+
+}  // namespace lethe
