@@ -1,4 +1,4 @@
-# libzip:: by pkg-config names without pkg-config: Debian's own CMake file asks for tools that need not be installed.
+# libzip (Debian: libzip-dev). Its own CMake file asks for command line tools that need not be installed.
 find_path(LIBZIP_INCLUDE_DIR zip.h)
 find_library(LIBZIP_LIBRARY zip)
 include(FindPackageHandleStandardArgs)

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tensor/random.h"
 #include "tensor/tensor.h"
 
 namespace lethe {
@@ -28,19 +29,35 @@ struct Dataset {
     // Rows `indices` as a tensor [n, channels, height, width] of value / 255, exact to the last bit.
     Tensor images(std::span<const int64_t> indices) const;
     Tensor labels_of(std::span<const int64_t> indices) const;  // int64 [n]
-    std::string hash() const;                                  // SHA-256 over sizes, labels and pixels
+    std::string hash() const;                                  // SHA-256 over sizes, names, labels and pixels
 };
 
-// "cifar10:DIR"        data_batch_1..5.bin and test_batch.bin (3073-byte records: label, then R, G, B planes);
-//                      batches.meta.txt names the classes when present
-// "folder:DIR"         DIR/train/CLASS/*.png|jpg|jpeg|bmp|ppm and DIR/test/...; classes and files in name order; one
-// size "synthetic[:SEED]"   generated; see data/synthetic.h Throws Error naming the file and what is wrong with it.
+// A kind of dataset that load_dataset knows: texts "NAME" or "NAME:ARGUMENT". A new one is a file with its `load` and a
+// line in dataset_kinds(); tools then accept and list it.
+struct DatasetKind {
+    std::string name;
+    std::string usage;                                          // "cifar10:DIR"
+    std::string description;                                    // one line for --help
+    Dataset (*load)(const std::string& argument, Split split);  // throws Error; need not set `source` and `split`
+};
+const std::vector<DatasetKind>& dataset_kinds();
+
+// "cifar10:DIR"         data_batch_1..5.bin and test_batch.bin (3073-byte records: label, then R, G, B planes);
+//                       batches.meta.txt names the classes when present. The files of the original have 10,000 records
+//                       each; any whole number from 1 to that is accepted, so extracts can be used
+// "folder:DIR"          DIR/train/CLASS/*.png|jpg|jpeg|bmp|ppm and DIR/test/CLASS/...; classes (those of train) and
+// files
+//                       in name order; one size, converted to RGB; other files and hidden ones are ignored
+// "synthetic[:SEED[:TRAIN_COUNT]]"
+//                       generated, see data/synthetic.h; SEED 0 and 4000 training images unless given, 1000 test images
+// Throws Error naming the file and what is wrong with it.
 Dataset load_dataset(const std::string& text, Split split);
 
-// One image augmented as CIFAR training does: zero-padded by `pad` pixels, cropped back at a random place, mirrored
-// with probability 1/2. `item` addresses the random numbers (epoch and image), so the result depends on nothing else.
-// Works in place on row `row` of images [N,C,H,W].
-class Random;
+const char* name(Split split);  // "train", "test"
+
+// Augments images [N,C,H,W] in place as CIFAR training does: each is zero-padded by `pad` pixels, cropped back at a
+// random place and mirrored with probability 1/2. items[i] addresses the random numbers of image i (epoch and image,
+// say), so the result depends on nothing else. Throws Error unless there are N items and pad >= 0.
 void augment_crop_flip(Tensor& images, std::span<const uint64_t> items, int64_t pad, const Random& random);
 
 }  // namespace lethe

@@ -14,7 +14,7 @@ namespace lethe {
 struct ModelSpec {
     std::string arch = "resnet20";
     int64_t classes = 10;
-    std::string stem = "";                         // "" = the architecture's own; see `lethe inspect --models`
+    std::string stem = "";                         // "" = the architecture's own; `lethe inspect --models` lists them
     std::vector<float> mean = {0.0f, 0.0f, 0.0f};  // input normalisation, per channel, in pixel units [0,1]
     std::vector<float> std = {1.0f, 1.0f, 1.0f};
 };
@@ -51,6 +51,9 @@ private:
     std::unique_ptr<Module> net_;
 };
 
+// Copies every parameter and buffer between two models of one architecture.
+void copy_state(const Model& from, Model& to);
+
 // The eval-mode twin used by inference and attacks: each BatchNorm folded into its convolution (w' = w gamma/sqrt(var +
 // eps), b' = beta - mean gamma/sqrt(var + eps)). Its parameters require no gradient; it ignores BatchNormMode.
 std::unique_ptr<Model> fold_batchnorm(const Model& model);
@@ -67,7 +70,7 @@ struct Architecture {
     std::vector<std::string> stems;  // the first is the default
     std::function<std::unique_ptr<Module>(const ModelSpec&, uint64_t seed)> build;
 };
-// The registry: one line per architecture in nn/registry.cpp.
+// The registry: one line per architecture in nn/models/registry.cpp.
 const std::vector<Architecture>& architectures();
 
 }  // namespace lethe

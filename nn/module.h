@@ -1,6 +1,7 @@
 // Module: named parameters and buffers, PyTorch's names.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,13 +47,17 @@ public:
     // Parameters and buffers in PyTorch's state_dict order.
     StateDict state() const;
 
+    // Calls visit on this module and every descendant, parents first.
+    void for_each(const std::function<void(Module&)>& visit);
+
     void zero_grad();
     void set_requires_grad(bool on);
 
 protected:
     Var add_parameter(const std::string& name, Tensor value);
     Tensor add_buffer(const std::string& name, Tensor value);
-    // The child must outlive this module (a member of it, usually). Names may hold dots ("downsample.0").
+    // The child must outlive this module (a member of it, usually). Names may hold dots ("downsample.0"); a child
+    // named "" adds nothing to its descendants' names.
     void add_child(const std::string& name, Module& child);
 
 private:

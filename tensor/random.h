@@ -15,6 +15,7 @@ enum class Purpose : uint32_t { select = 1, label = 2, init = 3, shuffle = 4, au
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
 // A random function of (item, index): item might be an image's number, index a pixel's.
+// Throws Error when a bound or a length is out of the range stated.
 class Random {
 public:
     Random(uint64_t seed, Purpose purpose) : seed_(seed), purpose_(purpose) {}
@@ -25,10 +26,10 @@ public:
     uint32_t bits(uint64_t item, uint32_t index = 0) const;
 
     float uniform(uint64_t item, uint32_t index = 0) const;                 // [0, 1), multiples of 2^-24
-    int64_t below(int64_t bound, uint64_t item, uint32_t index = 0) const;  // [0, bound); throws Error if bound < 1
-    float normal(uint64_t item, uint32_t index = 0) const;                  // N(0,1) by Box-Muller
+    int64_t below(int64_t bound, uint64_t item, uint32_t index = 0) const;  // [0, bound); bound from 1 to 2^32
+    float normal(uint64_t item, uint32_t index = 0) const;                  // N(0,1) by Box-Muller, from two words
 
-    // A permutation of 0..n-1 (Fisher-Yates), keyed by `item` (an epoch, say).
+    // A permutation of 0..n-1 (Fisher-Yates), keyed by `item` (an epoch, say); n up to 2^32.
     std::vector<int64_t> permutation(int64_t n, uint64_t item) const;
 
 private:

@@ -137,6 +137,13 @@ Tensor Tensor::reshape(const Shape& shape) const {
     return view;
 }
 
+Tensor Tensor::pixel_rows() const {
+    check(rank() == 4, "tensor: pixel_rows() needs [N,C,H,W], got ", shape_);
+    Tensor view = *this;
+    view.shape_ = {dim(0) * dim(2) * dim(3), dim(1)};
+    return view;
+}
+
 Tensor Tensor::clone() const {
     Tensor copy = empty(shape_, dtype_, device());
     copy.copy_from(*this);

@@ -78,6 +78,8 @@ public:
     // The same memory under another shape with as many elements. Throws Error where the channels-last order of four
     // dimensions would make the result differ from a logical reshape (H*W > 1 and C > 1).
     Tensor reshape(const Shape& shape) const;
+    // [N,C,H,W] as the matrix [N*H*W, C] that it is in memory, sharing it.
+    Tensor pixel_rows() const;
     Tensor clone() const;
     // Copies contents from a tensor of the same shape and dtype.
     void copy_from(const Tensor& source);

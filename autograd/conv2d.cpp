@@ -1,0 +1,29 @@
+#include "autograd/ops.h"
+
+namespace lethe {
+
+Var conv2d(const Var& x, const Var& w, const Conv2d& op) {
+    Tensor y = backend(x.value()).conv2d(x.value(), w.value(), op);
+    return Var::computed(std::move(y), {x, w}, [x, w, op](detail::Node& node) {
+        Backend& device = backend(node.grad);
+        if (w.requires_grad()) Var::accumulate(w, device.conv2d_grad_w(node.grad, x.value(), w.shape(), op));
+        if (x.requires_grad()) Var::accumulate(x, device.conv2d_grad_x(node.grad, w.value(), x.shape(), op));
+    });
+}
+
+Var conv2d_fused(const Var& x, const Var& w, const Var& bias, const Var& residual, bool relu, const Conv2d& op) {
+    const Tensor added = residual.defined() ? residual.value() : Tensor();
+    Tensor y = backend(x.value()).conv2d_fused(x.value(), w.value(), bias.value(), added, relu, op);
+    std::vector<Var> inputs{x, w, bias};
+    if (residual.defined()) inputs.push_back(residual);
+    return Var::computed(std::move(y), std::move(inputs), [x, w, bias, residual, relu, op](detail::Node& node) {
+        Backend& device = backend(node.grad);
+        const Tensor grad = relu ? device.relu_mask_add(node.grad, Tensor(), node.value) : node.grad;
+        if (w.requires_grad()) Var::accumulate(w, device.conv2d_grad_w(grad, x.value(), w.shape(), op));
+        if (bias.requires_grad()) Var::accumulate(bias, device.column_sum(grad.pixel_rows()));
+        if (x.requires_grad()) Var::accumulate(x, device.conv2d_grad_x(grad, w.value(), x.shape(), op));
+        if (residual.requires_grad()) Var::accumulate(residual, grad);
+    });
+}
+
+}  // namespace lethe

@@ -1,0 +1,139 @@
+// Times whole steps of a network for bench/compare_pytorch.py: a warm process that obeys lines on its standard input.
+//
+//   run COUNT [JOB]   runs COUNT steps, prints "seconds S" with S the wall time of one step
+//   quit
+//
+// Jobs: inference (folded twin, predict), pgd (targeted L2 steps, all images in one pool), train (SGD with momentum).
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "autograd/ops.h"
+#include "nn/model.h"
+#include "nn/optim.h"
+#include "tensor/error.h"
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+#include "unlearn/pgd.h"
+
+namespace lethe {
+namespace {
+
+struct Options {
+    std::string job = "inference", model = "resnet20";
+    int64_t batch = 128;
+    int threads = 2, repeat = 0;
+};
+
+// The inputs that every job shares: images uniform in [0,1] and labels.
+struct Inputs {
+    explicit Inputs(int64_t batch) : images(Tensor::empty({batch, 3, 32, 32})) {
+        const Random random(0, Purpose::synthetic);
+        float* pixels = images.mutable_data();
+        for (int64_t i = 0; i < images.numel(); ++i) pixels[i] = random.uniform(0, static_cast<uint32_t>(i));
+        for (int64_t i = 0; i < batch; ++i) labels.push_back(random.below(10, 1, static_cast<uint32_t>(i)));
+    }
+    Tensor images;
+    std::vector<int64_t> labels;
+};
+
+// Runs `count` steps of one job.
+using Job = std::function<void(int64_t count)>;
+
+Job inference_job(Model& twin, const Inputs& inputs) {
+    return [&](int64_t count) {
+        for (int64_t i = 0; i < count; ++i) {
+            const Tensor logits = predict(twin, inputs.images);
+            check(logits.dim(0) == inputs.images.dim(0), "inference: logits are missing");
+        }
+    };
+}
+
+// `count` steps of one attack on the whole pool, as the attack runs in practice; its final report is part of the time.
+Job pgd_job(Model& twin, const Inputs& inputs) {
+    return [&](int64_t count) {
+        PgdOptions options;
+        options.steps = count;
+        const PgdResult result = pgd(twin, inputs.images, inputs.labels, options);
+        for (const PgdReport& row : result.report) check(row.norm <= 4.001f, "pgd: a perturbation left its ball");
+    };
+}
+
+Job train_job(Model& model, Optimizer& optimizer, const Inputs& inputs) {
+    return [&](int64_t count) {
+        const Tensor labels = Tensor::from_int64({inputs.images.dim(0)}, inputs.labels);
+        for (int64_t i = 0; i < count; ++i) {
+            model.net().zero_grad();
+            Var loss = mean(softmax_cross_entropy(model.forward(inputs.images, BatchNormMode::batch), labels));
+            loss.backward();
+            optimizer.step();
+        }
+    };
+}
+
+double seconds_per_step(const Job& job, int64_t count) {
+    check(count >= 1, "run: COUNT must be at least 1, got ", count);
+    const auto start = std::chrono::steady_clock::now();
+    job(count);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    return elapsed.count() / static_cast<double>(count);
+}
+
+// One line in, one line out.
+void obey(const std::map<std::string, Job>& jobs, const std::string& default_job) {
+    for (std::string line; std::getline(std::cin, line);) {
+        std::istringstream words(line);
+        std::string command, name = default_job;
+        int64_t count = 0;
+        words >> command;
+        if (command == "quit") return;
+        check(command == "run" && words >> count, "cannot obey '", line, "'; known: run COUNT [JOB], quit");
+        words >> name;
+        const auto job = jobs.find(name);
+        check(job != jobs.end(), "unknown job '", name, "'; known: inference, pgd, train");
+        std::cout << "seconds " << seconds_per_step(job->second, count) << std::endl;
+    }
+}
+
+void run(const Options& options) {
+    set_threads(options.threads);
+    Model model({.arch = options.model});
+    const auto twin = fold_batchnorm(model);
+    Optimizer optimizer(model.net().parameters(), {.lr = 1e-3f, .momentum = 0.9f, .weight_decay = 1e-4f});
+    const Inputs inputs(options.batch);
+    const std::map<std::string, Job> jobs = {{"inference", inference_job(*twin, inputs)},
+                                             {"pgd", pgd_job(*twin, inputs)},
+                                             {"train", train_job(model, optimizer, inputs)}};
+    if (options.repeat == 0) return obey(jobs, options.job);
+    const Job& job = jobs.at(options.job);
+    job(2);  // warm up: plans, packed weights, cached memory
+    for (int i = 0; i < options.repeat; ++i) std::cout << "seconds " << seconds_per_step(job, 5) << std::endl;
+}
+
+}  // namespace
+}  // namespace lethe
+
+int main(int argc, char** argv) {
+    lethe::Options options;
+    CLI::App app("Times whole steps; see bench/compare_pytorch.py");
+    app.add_option("--job", options.job, "What to time")
+        ->check(CLI::IsMember({"inference", "pgd", "train"}))
+        ->capture_default_str();
+    app.add_option("--model", options.model, "Architecture (32x32 images)")->capture_default_str();
+    app.add_option("--batch", options.batch, "Images per step")->check(CLI::Range(1, 65536))->capture_default_str();
+    app.add_option("--threads", options.threads, "Threads")->capture_default_str();
+    app.add_option("--repeat", options.repeat, "Time 5 steps this many times and end; 0 = obey standard input")
+        ->check(CLI::Range(0, 1000000))
+        ->capture_default_str();
+    CLI11_PARSE(app, argc, argv);
+    try {
+        lethe::run(options);
+    } catch (const lethe::Error& error) {
+        std::cerr << "lethe_step_bench: " << error.what() << "\n";
+        return 1;
+    }
+    return 0;
+}

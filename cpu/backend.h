@@ -1,0 +1,66 @@
+// The CPU backend: oneDNN and own kernels over the thread pool. Which thread computes what never changes a bit: work is
+// cut into fixed chunks, and sums over chunks are added in the chunks' order.
+#pragma once
+
+#include "cpu/conv2d_plan.h"
+#include "cpu/packed_weights.h"
+#include "cpu/simd.h"
+#include "tensor/backend.h"
+
+namespace lethe {
+
+class CpuBackend : public Backend {
+public:
+    CpuBackend() : kernels_(simd::kernels()) {}
+    std::string description() const override;
+
+protected:
+    Tensor conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) override;
+    Tensor conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) override;
+    Tensor conv2d_grad_w_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) override;
+    Tensor conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
+                             const Conv2d& op) override;
+    Tensor batchnorm_impl(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean,
+                          Tensor& running_var, const Tensor& residual, const BatchNorm& op,
+                          BatchNormSaved& saved) override;
+    BatchNormGrads batchnorm_grad_impl(const Tensor& grad_y, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                       const BatchNormSaved& saved, const BatchNorm& op, bool want_x, bool want_affine,
+                                       bool want_residual) override;
+    Tensor max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& argmax) override;
+    Tensor max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x) override;
+    Tensor global_avg_pool_impl(const Tensor& x) override;
+    Tensor global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x) override;
+    Tensor linear_impl(const Tensor& x, const Tensor& w, const Tensor& b) override;
+    Tensor linear_grad_x_impl(const Tensor& grad_y, const Tensor& w) override;
+    Tensor linear_grad_w_impl(const Tensor& grad_y, const Tensor& x) override;
+    Tensor column_sum_impl(const Tensor& x) override;
+    Tensor shortcut_a_impl(const Tensor& x, int64_t channels, int64_t stride) override;
+    Tensor shortcut_a_grad_impl(const Tensor& grad_y, const Shape& x, int64_t stride) override;
+    Tensor normalize_impl(const Tensor& x, const Tensor& mean, const Tensor& std) override;
+    Tensor normalize_grad_impl(const Tensor& grad_y, const Tensor& std) override;
+    Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) override;
+    Tensor softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities,
+                                           const Tensor& labels) override;
+    Tensor unary_impl(Unary op, const Tensor& x) override;
+    Tensor unary_grad_impl(Unary op, const Tensor& grad_y, const Tensor& x, const Tensor& y) override;
+    Tensor binary_impl(Binary op, const Tensor& a, const Tensor& b) override;
+    Tensor binary_grad_impl(Binary op, bool second, const Tensor& grad_y, const Tensor& a, const Tensor& b,
+                            const Tensor& y) override;
+    Tensor scale_impl(const Tensor& x, float factor) override;
+    void axpy_impl(float factor, const Tensor& x, Tensor& y) override;
+    void abs_accumulate_impl(float factor, const Tensor& x, Tensor& y) override;
+    Tensor relu_mask_add_impl(const Tensor& a, const Tensor& b, const Tensor& y) override;
+    Tensor sum_impl(const Tensor& x) override;
+    Tensor row_norm_impl(const Tensor& x) override;
+    Tensor row_scale_impl(const Tensor& x, const Tensor& factor) override;
+    void pgd_step_impl(Tensor& x_adv, const Tensor& x, const Tensor* grad, const PgdStep& op) override;
+    void sgd_impl(std::span<SgdItem> items, const Sgd& op) override;
+    void adam_impl(std::span<AdamItem> items, const Adam& op) override;
+
+private:
+    const simd::Kernels& kernels_;
+    ConvPlans plans_;
+    PackedWeights packed_;
+};
+
+}  // namespace lethe

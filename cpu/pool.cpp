@@ -1,0 +1,105 @@
+#include <cmath>
+#include <limits>
+
+#include "cpu/backend.h"
+#include "cpu/channels.h"
+
+namespace lethe {
+namespace {
+
+struct Window {
+    int64_t top, bottom, left, right;  // rows [top, bottom) and columns [left, right), cut to the image
+};
+
+Window window_at(int64_t p, int64_t q, const Shape& x, const Pool2d& op) {
+    const int64_t top = p * op.stride - op.pad, left = q * op.stride - op.pad;
+    return {std::max<int64_t>(0, top), std::min(x[2], top + op.kernel), std::max<int64_t>(0, left),
+            std::min(x[3], left + op.kernel)};
+}
+
+// The maximum of one window for all channels; NaN wins, so that it is not lost.
+void pool_window(const float* x, const Shape& shape, int64_t image, const Window& window, float* y, int64_t* argmax) {
+    const int64_t channels = shape[1];
+    bool first = true;
+    for (int64_t h = window.top; h < window.bottom; ++h)
+        for (int64_t w = window.left; w < window.right; ++w) {
+            const int64_t offset = ((image * shape[2] + h) * shape[3] + w) * channels;
+            for (int64_t c = 0; c < channels; ++c) {
+                const float value = x[offset + c];
+                if (!first && !(value > y[c]) && !(std::isnan(value) && !std::isnan(y[c]))) continue;
+                y[c] = value;
+                argmax[c] = offset + c;
+            }
+            first = false;
+        }
+}
+
+}  // namespace
+
+Tensor CpuBackend::max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& argmax) {
+    Tensor y = Tensor::empty(op.output_shape(x.shape()));
+    argmax = Tensor::empty({y.numel()}, DType::int64);
+    const int64_t rows = y.dim(2), columns = y.dim(3), channels = y.dim(1);
+    const float* in = x.data();
+    float* out = y.mutable_data();
+    int64_t* winners = argmax.mutable_int64_data();
+    for_chunks(x.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin * rows * columns; i < end * rows * columns; ++i) {
+            const Window window = window_at(i / columns % rows, i % columns, x.shape(), op);
+            pool_window(in, x.shape(), i / (rows * columns), window, out + i * channels, winners + i * channels);
+        }
+    });
+    return y;
+}
+
+Tensor CpuBackend::max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x) {
+    Tensor grad_x = Tensor::empty(x);
+    if (x.numel() == 0) return grad_x;
+    const int64_t in = x.numel() / x[0], out = grad_y.numel() / x[0];
+    const float* g = grad_y.data();
+    const int64_t* winners = argmax.int64_data();
+    float* to = grad_x.mutable_data();
+    for_chunks(x[0], images_per_chunk, [&](int64_t begin, int64_t end) {
+        std::fill(to + begin * in, to + end * in, 0.0f);
+        for (int64_t i = begin * out; i < end * out; ++i) to[winners[i]] += g[i];
+    });
+    return grad_x;
+}
+
+Tensor CpuBackend::global_avg_pool_impl(const Tensor& x) {
+    const int64_t channels = x.dim(1), image = channels * x.dim(2) * x.dim(3), period = period_of(channels);
+    Tensor y = Tensor::empty({x.dim(0), channels});
+    const float* in = x.data();
+    float* out = y.mutable_data();
+    const double share = 1.0 / static_cast<double>(x.dim(2) * x.dim(3));
+    for_chunks(x.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
+        const Scratch<double> sums(period);
+        for (int64_t n = begin; n < end; ++n) {
+            kernels_.lane_sums(in + n * image, image, period, sums.data());
+            for (int64_t c = 0; c < channels; ++c) {
+                double total = 0.0;
+                for (int64_t j = c; j < period; j += channels) total += sums[j];
+                out[n * channels + c] = static_cast<float>(total * share);
+            }
+        }
+    });
+    return y;
+}
+
+Tensor CpuBackend::global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x) {
+    Tensor grad_x = Tensor::empty(x);
+    const int64_t channels = x[1], area = x[2] * x[3];
+    const float* g = grad_y.data();
+    float* out = grad_x.mutable_data();
+    const float share = 1.0f / static_cast<float>(area);
+    for_chunks(x[0], images_per_chunk, [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n) {
+            float* image = out + n * area * channels;
+            kernels_.scale(g + n * channels, share, image, channels);
+            for (int64_t p = 1; p < area; ++p) std::copy(image, image + channels, image + p * channels);
+        }
+    });
+    return grad_x;
+}
+
+}  // namespace lethe

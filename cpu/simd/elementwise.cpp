@@ -1,0 +1,82 @@
+// Elementwise loops, one per entry of the lists in tensor/elementwise.h. `flatten` inlines the functors, so that no copy
+// of them compiled for this instruction set is visible to the linker.
+#include "tensor/elementwise.h"
+
+#include "cpu/simd.h"
+#include "cpu/simd/tables.h"
+
+namespace lethe::simd::LETHE_ISA {
+
+#define LETHE_LOOP __attribute__((flatten))
+
+#define LETHE_UNARY(op, functor)                                                                          \
+    LETHE_LOOP static void op##_loop(const float* x, float* y, int64_t n) {                               \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = elementwise::functor::f(x[i]);         \
+    }                                                                                                     \
+    LETHE_LOOP static void op##_grad_loop(const float* g, const float* x, const float* y, float* out, int64_t n) { \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] = g[i] * elementwise::functor::df(x[i], y[i]);  \
+    }
+LETHE_UNARY_OPS(LETHE_UNARY)
+
+#define LETHE_BINARY(op, functor)                                                                             \
+    LETHE_LOOP static void op##_loop(const float* a, const float* b, float* y, int64_t n) {                   \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = elementwise::functor::f(a[i], b[i]);       \
+    }                                                                                                         \
+    LETHE_LOOP static void op##_grad_a_loop(const float* g, const float* a, const float* b, const float* y,   \
+                                            float* out, int64_t n) {                                          \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] =                                          \
+            g[i] * elementwise::functor::da(a[i], b[i], y[i]);                                                \
+    }                                                                                                         \
+    LETHE_LOOP static void op##_grad_b_loop(const float* g, const float* a, const float* b, const float* y,   \
+                                            float* out, int64_t n) {                                          \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] =                                          \
+            g[i] * elementwise::functor::db(a[i], b[i], y[i]);                                                \
+    }
+LETHE_BINARY_OPS(LETHE_BINARY)
+
+static void scale(const float* x, float factor, float* y, int64_t n) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i] * factor;
+}
+
+static void axpy(float factor, const float* x, float* y, int64_t n) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
+}
+
+static void abs_accumulate(float factor, const float* x, float* y, int64_t n) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] += factor * __builtin_fabsf(x[i]);
+}
+
+static void relu_mask_add(const float* a, const float* b, const float* y, float* out, int64_t n) {
+    if (b == nullptr) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) out[i] = y[i] > 0.0f ? a[i] : 0.0f;
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; ++i) {
+            const float sum = a[i] + b[i];
+            out[i] = y[i] > 0.0f ? sum : 0.0f;
+        }
+    }
+}
+
+void add_elementwise(Kernels& table) {
+#define LETHE_ENTRY(op, functor)                          \
+    table.unary[static_cast<int>(Unary::op)] = op##_loop; \
+    table.unary_grad[static_cast<int>(Unary::op)] = op##_grad_loop;
+    LETHE_UNARY_OPS(LETHE_ENTRY)
+#undef LETHE_ENTRY
+#define LETHE_ENTRY(op, functor)                                              \
+    table.binary[static_cast<int>(Binary::op)] = op##_loop;                   \
+    table.binary_grad[static_cast<int>(Binary::op)][0] = op##_grad_a_loop;    \
+    table.binary_grad[static_cast<int>(Binary::op)][1] = op##_grad_b_loop;
+    LETHE_BINARY_OPS(LETHE_ENTRY)
+    table.scale = scale;
+    table.axpy = axpy;
+    table.abs_accumulate = abs_accumulate;
+    table.relu_mask_add = relu_mask_add;
+}
+
+}  // namespace lethe::simd::LETHE_ISA

@@ -1,0 +1,11 @@
+// Linked where the CUDA backend is not part of the build, so that asking for the GPU says what is missing.
+#include "tensor/backend.h"
+#include "tensor/error.h"
+
+namespace lethe {
+
+std::unique_ptr<Backend> make_cuda_backend() {
+    fail("device cuda: this build of Lethe has no CUDA backend; use --device cpu");
+}
+
+}  // namespace lethe

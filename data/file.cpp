@@ -1,0 +1,173 @@
+#include "data/file.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <system_error>
+
+#include "tensor/error.h"
+
+namespace lethe {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+// A file descriptor that closes itself.
+class Descriptor {
+public:
+    explicit Descriptor(int fd) : fd_(fd) {}
+    ~Descriptor() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    int get() const { return fd_; }
+    // Some file systems report a failed write only here. Returns 0 or the error number.
+    int close() {
+        const int result = ::close(fd_);
+        fd_ = -1;
+        return result == 0 ? 0 : errno;
+    }
+
+private:
+    int fd_;
+};
+
+void check_readable_kind(const fs::path& path, const struct stat& info) {
+    check(!S_ISDIR(info.st_mode), path.string(), ": is a folder, a file is needed");
+    check(S_ISREG(info.st_mode) || S_ISFIFO(info.st_mode), path.string(), ": is not a regular file");
+}
+
+// Calls consume(bytes) for one chunk after the other until the end of the file.
+template <class Consume>
+void for_each_chunk(const fs::path& path, Consume&& consume) {
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    check(file.get() >= 0, path.string(), ": cannot be read (", reason(errno), ")");
+    struct stat info {};
+    check(::fstat(file.get(), &info) == 0, path.string(), ": cannot be read (", reason(errno), ")");
+    check_readable_kind(path, info);
+    std::vector<uint8_t> chunk(static_cast<std::size_t>(std::clamp<int64_t>(info.st_size + 1, 1 << 16, 1 << 22)));
+    for (;;) {
+        const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
+        if (got < 0 && errno == EINTR) continue;
+        check(got >= 0, path.string(), ": cannot be read (", reason(errno), ")");
+        if (got == 0) return;
+        consume(std::span<const uint8_t>(chunk.data(), static_cast<std::size_t>(got)));
+    }
+}
+
+// Writes everything and waits until the disk has it. Returns 0 or the error number.
+int write_and_sync(const fs::path& path, std::span<const uint8_t> bytes) {
+    Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    if (file.get() < 0) return errno;
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return errno;
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+    if (::fsync(file.get()) != 0) return errno;
+    return file.close();
+}
+
+// The rename itself is on the disk only once its folder is. Not every file system can do that; it is not an error.
+void sync_folder(const fs::path& folder) {
+    const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (descriptor.get() >= 0) static_cast<void>(::fsync(descriptor.get()));
+}
+
+// Renaming over a symbolic link would replace the link, over /dev/null the device: follow the one, refuse the other.
+fs::path write_target(const fs::path& path) {
+    std::error_code ignored;
+    const fs::path target = fs::is_symlink(path, ignored) ? fs::weakly_canonical(path, ignored) : path;
+    const fs::file_status status = fs::status(target, ignored);
+    check(status.type() != fs::file_type::directory, path.string(), ": is a folder, cannot be written as a file");
+    check(!fs::exists(status) || fs::is_regular_file(status), path.string(),
+          ": is not a regular file, it will not be replaced");
+    return target.empty() ? path : target;
+}
+
+using DigestContext = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
+
+class Sha256 {
+public:
+    Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+        check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1,
+              "sha256: OpenSSL does not offer SHA-256");
+    }
+    void add(std::span<const uint8_t> bytes) {
+        check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1, "sha256: OpenSSL failed");
+    }
+    std::string hex() {
+        std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+        unsigned int size = 0;
+        check(EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1, "sha256: OpenSSL failed");
+        static constexpr char digits[] = "0123456789abcdef";
+        std::string text;
+        for (unsigned int i = 0; i < size; ++i) {
+            text += digits[digest[i] >> 4];
+            text += digits[digest[i] & 15];
+        }
+        return text;
+    }
+
+private:
+    DigestContext context_;
+};
+
+}  // namespace
+
+std::vector<uint8_t> read_file(const fs::path& path) {
+    std::vector<uint8_t> bytes;
+    for_each_chunk(path,
+                   [&](std::span<const uint8_t> chunk) { bytes.insert(bytes.end(), chunk.begin(), chunk.end()); });
+    return bytes;
+}
+
+std::string read_text(const fs::path& path) {
+    const std::vector<uint8_t> bytes = read_file(path);
+    return {bytes.begin(), bytes.end()};
+}
+
+void write_file(const fs::path& path, std::span<const uint8_t> bytes) {
+    check(!path.empty() && path.has_filename(), "cannot write a file with an empty name");
+    const fs::path target = write_target(path);
+    fs::path temporary = target;
+    temporary += ".tmp." + std::to_string(::getpid());
+    int error = write_and_sync(temporary, bytes);
+    if (error == 0 && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
+    if (error != 0) {
+        ::unlink(temporary.c_str());
+        fail(path.string(), ": cannot be written (", reason(error), ")");
+    }
+    sync_folder(target.has_parent_path() ? target.parent_path() : fs::path("."));
+}
+
+void write_text(const fs::path& path, std::string_view text) {
+    std::vector<uint8_t> bytes(text.size());
+    std::copy(text.begin(), text.end(), bytes.begin());
+    write_file(path, bytes);
+}
+
+std::string sha256(std::span<const uint8_t> bytes) {
+    Sha256 hash;
+    hash.add(bytes);
+    return hash.hex();
+}
+
+std::string sha256_file(const fs::path& path) {
+    Sha256 hash;
+    for_each_chunk(path, [&](std::span<const uint8_t> chunk) { hash.add(chunk); });
+    return hash.hex();
+}
+
+}  // namespace lethe

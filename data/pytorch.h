@@ -1,0 +1,45 @@
+// The files torch.save writes. Both containers hold a pickle whose tensors refer to storages kept beside it.
+// Formats: torch/serialization.py and torch/_utils.py of PyTorch 1.13.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "data/element.h"
+#include "data/pickle.h"
+#include "data/weights.h"
+
+namespace lethe {
+
+// Errors do not name the file.
+WeightFile parse_pytorch_zip(std::span<const uint8_t> file);
+WeightFile parse_pytorch_legacy(std::span<const uint8_t> file);
+
+namespace pytorch {
+
+// The names a checkpoint may mention: tensors, storages, dtypes, OrderedDict and NumPy's scalars.
+bool is_known_name(std::string_view name);
+
+// A storage as a pickle refers to it: ('storage', type, key, location, numel[, (view key, offset, size)]).
+struct StorageReference {
+    std::string key;
+    const ElementInfo* element = nullptr;  // null: a type that is not read (complex, quantised)
+    std::string type;                      // "torch.FloatStorage"
+    int64_t numel = 0;                     // of the whole storage
+    int64_t view_offset = 0;               // of the part that is meant, in elements; old files only
+    int64_t view_numel = 0;
+};
+StorageReference storage_reference(const pickle::Value& persistent);
+
+// Bytes of the whole storage; throws Error when the file does not have them.
+using StorageSource = std::function<std::span<const uint8_t>(const StorageReference&)>;
+
+// Finds the dictionary of tensors below `root` and reads it. Entries that are not tensors are passed over: PyTorch
+// keeps counters and "extra state" there, and strict loading reports whatever a model misses.
+WeightFile read_state(const pickle::Value& root, const StorageSource& storages, MemoryBudget& budget);
+
+}  // namespace pytorch
+}  // namespace lethe

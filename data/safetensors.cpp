@@ -1,0 +1,232 @@
+#include "data/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "data/byte_reader.h"
+#include "data/element.h"
+
+namespace lethe {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t max_header_bytes = 100'000'000;  // the limit of the reference implementation
+constexpr const char* metadata_key = "__metadata__";
+
+// nlohmann::json keeps the last of several equal keys; two readers that keep different ones would see different
+// weights, so the callback refuses them.
+class DuplicateKeys {
+public:
+    bool operator()(int depth, json::parse_event_t event, json& parsed) {
+        check(depth < 8, "its JSON header is nested too deeply");
+        if (event == json::parse_event_t::object_start) seen_.emplace_back();
+        if (event == json::parse_event_t::object_end) seen_.pop_back();
+        if (event == json::parse_event_t::key) {
+            const auto& key = parsed.get_ref<const std::string&>();
+            check(seen_.back().insert(key).second, "its header has the name '", printable(key), "' twice");
+        }
+        return true;
+    }
+
+private:
+    std::vector<std::set<std::string>> seen_;
+};
+
+json parse_header(std::span<const uint8_t> text) {
+    DuplicateKeys duplicates;
+    const json::parser_callback_t callback = [&](int depth, json::parse_event_t event, json& parsed) {
+        return duplicates(depth, event, parsed);
+    };
+    try {
+        json header = json::parse(text.begin(), text.end(), callback);
+        check(header.is_object(), "its header is not a JSON object");
+        return header;
+    } catch (const json::exception&) {
+        fail("its header is not valid JSON");
+    }
+}
+
+struct Entry {
+    std::string name;
+    const ElementInfo* element;
+    std::vector<int64_t> sizes;
+    uint64_t begin, end;
+};
+
+const json& field(const json& object, const std::string& name, const char* key) {
+    const auto found = object.find(key);
+    check(found != object.end(), "entry '", printable(name), "' has no '", key, "'");
+    return *found;
+}
+
+std::vector<uint64_t> unsigned_numbers(const json& array, const std::string& name, const char* key) {
+    check(array.is_array(), "entry '", printable(name), "': '", key, "' is not a list");
+    std::vector<uint64_t> numbers;
+    for (const json& number : array) {
+        check(number.is_number_unsigned(), "entry '", printable(name), "': '", key,
+              "' holds something else than non-negative integers");
+        numbers.push_back(number.get<uint64_t>());
+    }
+    return numbers;
+}
+
+Entry parse_entry(const std::string& name, const json& object) {
+    check(object.is_object(), "entry '", printable(name), "' is not a JSON object");
+    const json& dtype = field(object, name, "dtype");
+    check(dtype.is_string(), "entry '", printable(name), "': 'dtype' is not a text");
+    Entry entry{name, element_by_safetensors(dtype.get<std::string>()), {}, 0, 0};
+    check(entry.element != nullptr, "entry '", printable(name), "' has the unsupported dtype '",
+          printable(dtype.get<std::string>()), "'; F32, F64, F16, BF16 and integers are read");
+    for (const uint64_t size : unsigned_numbers(field(object, name, "shape"), name, "shape")) {
+        check(size <= uint64_t{1} << 40, "entry '", printable(name), "' has an absurd shape");
+        entry.sizes.push_back(static_cast<int64_t>(size));
+    }
+    const auto offsets = unsigned_numbers(field(object, name, "data_offsets"), name, "data_offsets");
+    check(offsets.size() == 2 && offsets[0] <= offsets[1], "entry '", printable(name),
+          "': 'data_offsets' is not [begin, end]");
+    std::tie(entry.begin, entry.end) = std::tuple(offsets[0], offsets[1]);
+    return entry;
+}
+
+std::map<std::string, std::string> parse_metadata(const json& object) {
+    check(object.is_object(), "its __metadata__ is not a JSON object");
+    std::map<std::string, std::string> metadata;
+    for (const auto& [key, value] : object.items()) {
+        check(value.is_string(), "its __metadata__ '", printable(key), "' is not a text");
+        metadata[key] = value.get<std::string>();
+    }
+    return metadata;
+}
+
+// Entries, sorted by offset, must cover the data exactly: no overlap, no hole, nothing left over.
+void check_coverage(const std::vector<Entry>& entries, uint64_t data_bytes) {
+    uint64_t expected = 0;
+    for (const Entry& entry : entries) {
+        check(entry.end <= data_bytes, "entry '", printable(entry.name), "' ends at byte ", entry.end,
+              " of the data, which has only ", data_bytes);
+        check(entry.begin >= expected, "entry '", printable(entry.name), "' overlaps the entry before it");
+        check(entry.begin == expected, "there is a hole of ", entry.begin - expected, " bytes before entry '",
+              printable(entry.name), "'");
+        expected = entry.end;
+    }
+    check(expected == data_bytes, data_bytes - expected, " bytes at the end belong to no entry");
+}
+
+Tensor entry_tensor(const Entry& entry, std::span<const uint8_t> data, MemoryBudget& budget) {
+    try {
+        const auto bytes = data.subspan(entry.begin, entry.end - entry.begin);
+        const int64_t wanted = Shape(entry.sizes).numel() * entry.element->bytes;
+        check(std::cmp_equal(bytes.size(), wanted), "its shape ", Shape(entry.sizes), " needs ", wanted,
+              " bytes, its offsets give ", bytes.size());
+        return gather(*entry.element, bytes, contiguous_layout(entry.sizes), budget);
+    } catch (const Error& error) {
+        fail("entry '", printable(entry.name), "': ", error.what());
+    }
+}
+
+void append(std::vector<uint8_t>& out, const void* data, std::size_t bytes) {
+    const std::size_t at = out.size();
+    out.resize(at + bytes);
+    if (bytes > 0) std::memcpy(out.data() + at, data, bytes);
+}
+
+uint64_t stored_bytes(const Tensor& tensor) {
+    return static_cast<uint64_t>(tensor.numel()) * (tensor.dtype() == DType::float32 ? sizeof(float) : sizeof(int64_t));
+}
+
+std::string quoted(const std::string& text) {
+    try {
+        return json(text).dump();
+    } catch (const json::exception&) {
+        fail("'", printable(text), "' is not valid UTF-8 and cannot be written to a safetensors file");
+    }
+}
+
+// Written by hand and not through a JSON object, so that the entries stay in the model's order.
+std::string format_header(const StateDict& state, const std::map<std::string, std::string>& metadata) {
+    std::set<std::string> names;
+    std::string header, separator = "{";
+    if (!metadata.empty()) {
+        header += separator + quoted(metadata_key) + ":";
+        separator = "{";
+        for (const auto& [key, value] : metadata) {
+            header += separator + quoted(key) + ":" + quoted(value);
+            separator = ",";
+        }
+        header += "}";
+        separator = ",";
+    }
+    uint64_t offset = 0;
+    for (const auto& [name, tensor] : state) {
+        check(tensor.defined(), "entry '", printable(name), "' is undefined");
+        check(name != metadata_key && names.insert(name).second, "entry name '", printable(name),
+              "' is used twice or reserved");
+        const uint64_t end = offset + stored_bytes(tensor);
+        const json entry = {{"dtype", tensor.dtype() == DType::float32 ? "F32" : "I64"},
+                            {"shape", tensor.shape().dims()},
+                            {"data_offsets", {offset, end}}};
+        header += separator + quoted(name) + ":" + entry.dump();
+        separator = ",";
+        offset = end;
+    }
+    if (header.empty()) header = "{";
+    header += "}";
+    header.resize((header.size() + 7) / 8 * 8, ' ');  // data starts 8-byte aligned, as the format recommends
+    return header;
+}
+
+}  // namespace
+
+WeightFile parse_safetensors(std::span<const uint8_t> file) {
+    ByteReader reader(file);
+    const auto header_bytes = reader.little_endian<uint64_t>();
+    check(header_bytes <= max_header_bytes, "its header claims ", header_bytes,
+          " bytes, more than the format's limit of ", max_header_bytes);
+    const json header = parse_header(reader.take(header_bytes));
+    const auto data = reader.take(reader.remaining());
+
+    WeightFile result;
+    result.format = "safetensors";
+    std::vector<Entry> entries;
+    for (const auto& [name, object] : header.items()) {
+        if (name == metadata_key)
+            result.metadata = parse_metadata(object);
+        else
+            entries.push_back(parse_entry(name, object));
+    }
+    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+        return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+    });
+    check_coverage(entries, data.size());
+    MemoryBudget budget(file.size());
+    for (const Entry& entry : entries) {
+        result.state.emplace_back(entry.name, entry_tensor(entry, data, budget));
+        result.dtypes[entry.name] = entry.element->name;
+    }
+    return result;
+}
+
+std::vector<uint8_t> format_safetensors(const StateDict& state, const std::map<std::string, std::string>& metadata) {
+    const std::string header = format_header(state, metadata);
+    const uint64_t header_bytes = header.size();
+    std::vector<uint8_t> out;
+    uint64_t total = sizeof(header_bytes) + header.size();
+    for (const auto& [name, tensor] : state) total += stored_bytes(tensor);
+    out.reserve(total);
+    append(out, &header_bytes, sizeof(header_bytes));
+    append(out, header.data(), header.size());
+    for (const auto& [name, tensor] : state) {
+        if (tensor.dtype() == DType::float32)
+            append(out, tensor.to_nchw().data(), stored_bytes(tensor));
+        else
+            append(out, tensor.int64_data(), stored_bytes(tensor));
+    }
+    return out;
+}
+
+}  // namespace lethe

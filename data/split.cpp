@@ -1,0 +1,161 @@
+#include "data/split.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include "data/file.h"
+#include "tensor/error.h"
+#include "tensor/random.h"
+
+namespace lethe {
+namespace {
+
+constexpr const char* forms = "torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], indices:FILE or misclassified[:K]";
+
+std::optional<int64_t> integer(const std::string& text) {
+    int64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    return error == std::errc{} && stop == end ? std::optional(value) : std::nullopt;
+}
+
+// K as in the text; throws unless 1 <= K <= available.
+std::size_t parse_count(const std::string& text, const std::string& k, std::size_t available, const std::string& of) {
+    const auto count = integer(k);
+    check(count.has_value(), "forget set '", text, "': '", k, "' is not a number of images");
+    check(*count >= 1, "forget set '", text, "': at least 1 image must be forgotten, not ", *count);
+    check(std::cmp_less_equal(*count, available), "forget set '", text, "': ", *count, " images are asked for, but ",
+          of, " has only ", available);
+    return static_cast<std::size_t>(*count);
+}
+
+// "SEED:K" of a random selection among `size` images.
+struct SeedAndCount {
+    int64_t seed;
+    std::size_t count;
+};
+
+SeedAndCount parse_seed_and_count(const std::string& text, const std::string& rest, int64_t size, int64_t max_seed) {
+    const std::size_t colon = rest.find(':');
+    check(colon != std::string::npos, "forget set '", text, "': SEED:K is needed after the first colon");
+    const auto seed = integer(rest.substr(0, colon));
+    check(seed.has_value() && *seed >= 0 && *seed <= max_seed, "forget set '", text, "': the seed must be 0 to ",
+          max_seed);
+    return {*seed, parse_count(text, rest.substr(colon + 1), static_cast<std::size_t>(size), "the training set")};
+}
+
+std::vector<int64_t> select_torch_randperm(const std::string& text, const std::string& rest, const Dataset& train) {
+    const auto [seed, count] = parse_seed_and_count(text, rest, train.size(), std::numeric_limits<uint32_t>::max());
+    std::vector<int64_t> chosen = torch_randperm(static_cast<uint32_t>(seed), train.size());
+    chosen.resize(count);
+    return chosen;
+}
+
+std::vector<int64_t> select_random(const std::string& text, const std::string& rest, const Dataset& train) {
+    const auto [seed, count] = parse_seed_and_count(text, rest, train.size(), std::numeric_limits<int64_t>::max());
+    std::vector<int64_t> chosen = Random(static_cast<uint64_t>(seed), Purpose::select).permutation(train.size(), 0);
+    chosen.resize(count);
+    return chosen;
+}
+
+std::optional<int64_t> class_index(const Dataset& train, const std::string& name) {
+    const auto found = std::find(train.class_names.begin(), train.class_names.end(), name);
+    if (found == train.class_names.end()) return std::nullopt;
+    return found - train.class_names.begin();
+}
+
+[[noreturn]] void fail_unknown_class(const std::string& text, const std::string& name, const Dataset& train) {
+    std::string known;
+    for (const std::string& each : train.class_names) known += (known.empty() ? "" : ", ") + each;
+    fail("forget set '", text, "': unknown class '", name, "'; known are ", known);
+}
+
+// NAME or NAME:K; a name may itself contain colons.
+std::vector<int64_t> select_class(const std::string& text, const std::string& rest, const Dataset& train) {
+    std::string name = rest, k;
+    auto index = class_index(train, name);
+    if (const std::size_t colon = rest.rfind(':'); !index && colon != std::string::npos) {
+        name = rest.substr(0, colon);
+        k = rest.substr(colon + 1);
+        index = class_index(train, name);
+    }
+    if (!index) fail_unknown_class(text, name, train);
+    std::vector<int64_t> chosen;
+    for (int64_t i = 0; i < train.size(); ++i)
+        if (train.labels[static_cast<std::size_t>(i)] == *index) chosen.push_back(i);
+    check(!chosen.empty(), "forget set '", text, "': the training set has no image of class ", name);
+    if (name != rest) chosen.resize(parse_count(text, k, chosen.size(), "class " + name));
+    return chosen;
+}
+
+// Removes a comment and the white space around the rest.
+std::string bare(std::string line) {
+    line = line.substr(0, line.find('#'));
+    const std::size_t first = line.find_first_not_of(" \t\r");
+    if (first == std::string::npos) return "";
+    return line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
+}
+
+std::vector<int64_t> select_indices(const std::string& path, const Dataset& train) {
+    std::istringstream lines(read_text(path));
+    std::vector<int64_t> chosen;
+    std::vector<bool> taken(train.labels.size());
+    std::string line;
+    for (int64_t number = 1; std::getline(lines, line); ++number) {
+        line = bare(line);
+        if (line.empty()) continue;
+        const auto index = integer(line);
+        check(index.has_value(), path, ":", number, ": '", line.substr(0, 60), "' is not an image index");
+        check(*index >= 0 && *index < train.size(), path, ":", number, ": index ", *index,
+              " is outside the training set of ", train.size(), " images");
+        check(!taken[static_cast<std::size_t>(*index)], path, ":", number, ": index ", *index, " is there twice");
+        taken[static_cast<std::size_t>(*index)] = true;
+        chosen.push_back(*index);
+    }
+    check(!chosen.empty(), path, ": names no image; one index per line is needed");
+    return chosen;
+}
+
+std::vector<int64_t> select_misclassified(const std::string& text, const std::optional<std::string>& k,
+                                          const std::function<std::vector<int64_t>()>& misclassified) {
+    check(static_cast<bool>(misclassified), "forget set '", text, "': a model is needed to find misclassified images");
+    std::vector<int64_t> chosen = misclassified();
+    check(!chosen.empty(), "forget set '", text, "': the model classifies every training image correctly");
+    if (k) chosen.resize(parse_count(text, *k, chosen.size(), "the set of misclassified images"));
+    return chosen;
+}
+
+}  // namespace
+
+std::vector<int64_t> select_forget_set(const std::string& text, const Dataset& train,
+                                       const std::function<std::vector<int64_t>()>& misclassified) {
+    const std::size_t colon = text.find(':');
+    const std::string form = text.substr(0, colon);
+    const bool has_rest = colon != std::string::npos;
+    const std::string rest = has_rest ? text.substr(colon + 1) : "";
+    if (form == "misclassified")
+        return select_misclassified(text, has_rest ? std::optional(rest) : std::nullopt, misclassified);
+    if (form == "torch-randperm" && has_rest) return select_torch_randperm(text, rest, train);
+    if (form == "random" && has_rest) return select_random(text, rest, train);
+    if (form == "class" && has_rest) return select_class(text, rest, train);
+    if (form == "indices" && has_rest) return select_indices(rest, train);
+    fail("forget set '", text, "': unknown form; known are ", forms);
+}
+
+std::vector<int64_t> complement(const std::vector<int64_t>& forget, int64_t size) {
+    std::vector<bool> forgotten(static_cast<std::size_t>(size));
+    for (const int64_t index : forget) {
+        check(index >= 0 && index < size, "forget set: index ", index, " is outside [0, ", size, ")");
+        forgotten[static_cast<std::size_t>(index)] = true;
+    }
+    std::vector<int64_t> rest;
+    for (int64_t i = 0; i < size; ++i)
+        if (!forgotten[static_cast<std::size_t>(i)]) rest.push_back(i);
+    return rest;
+}
+
+}  // namespace lethe

@@ -1,0 +1,78 @@
+// The layers that models are made of.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "autograd/ops.h"
+#include "nn/module.h"
+#include "tensor/random.h"
+
+namespace lethe {
+
+// Hands out initial values; every tensor gets its own item of stream Purpose::init, in construction order.
+class Initializer {
+public:
+    explicit Initializer(uint64_t seed) : random_(seed, Purpose::init) {}
+    // N(0, 2 / fan) (He et al., ICCV 2015); fan = C*R*S (fan_in) or K*R*S (fan_out) of a convolution [K,C,R,S].
+    Tensor he_normal(const Shape& shape, int64_t fan);
+    // U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for linear layers, weight and bias.
+    Tensor uniform(const Shape& shape, int64_t fan_in);
+
+private:
+    Random random_;
+    uint64_t next_item_ = 0;
+};
+
+// "weight" [K,C,R,S], no bias: a BatchNorm follows every convolution here.
+class Conv2dLayer : public Module {
+public:
+    Conv2dLayer(Initializer& init, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad);
+    Var forward(const Var& x, BatchNormMode mode) override;
+
+    Var weight;
+    Conv2d op;
+};
+
+// "weight", "bias", "running_mean", "running_var" [C] and "num_batches_tracked" (int64 scalar).
+class BatchNorm2d : public Module {
+public:
+    explicit BatchNorm2d(int64_t channels);
+    Var forward(const Var& x, BatchNormMode mode) override { return forward(x, Var(), false, mode); }
+    // relu?(batchnorm(x) + residual?); residual may be undefined.
+    Var forward(const Var& x, const Var& residual, bool relu, BatchNormMode mode);
+
+    Var weight, bias;
+    Tensor running_mean, running_var, num_batches_tracked;
+    float eps = 1e-5f;
+};
+
+// A convolution and the BatchNorm behind it, which fold into one: y = relu?(bn(conv(x)) + residual?).
+class ConvBn : public Module {
+public:
+    // Registers its two parts in its own scope as `conv_name` and `bn_name`; the parent adds it as child "".
+    ConvBn(Initializer& init, const std::string& conv_name, const std::string& bn_name, int64_t in, int64_t out,
+           int64_t kernel, int64_t stride);
+    Var forward(const Var& x, BatchNormMode mode) override { return forward(x, Var(), true, mode); }
+    Var forward(const Var& x, const Var& residual, bool relu, BatchNormMode mode);
+
+    // From now on forward() uses w gamma/sqrt(var+eps) and beta - mean gamma/sqrt(var+eps), computed in double from the
+    // present values (again at each call of fold()), and ignores the mode.
+    void fold();
+
+private:
+    Conv2dLayer conv_;
+    BatchNorm2d bn_;
+    Var folded_weight_, folded_bias_;
+};
+
+// "weight" [out,in], "bias" [out]
+class Linear : public Module {
+public:
+    Linear(Initializer& init, int64_t in, int64_t out);
+    Var forward(const Var& x, BatchNormMode mode) override;
+
+    Var weight, bias;
+};
+
+}  // namespace lethe

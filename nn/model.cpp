@@ -1,0 +1,187 @@
+#include "nn/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "autograd/ops.h"
+#include "nn/layers.h"
+#include "tensor/error.h"
+#include "tensor/parallel.h"
+
+namespace lethe {
+namespace {
+
+const Architecture& find_architecture(const std::string& name) {
+    std::string known;
+    for (const Architecture& architecture : architectures()) {
+        if (architecture.name == name) return architecture;
+        known += (known.empty() ? "" : ", ") + architecture.name;
+    }
+    fail("unknown model '", name, "'; known models: ", known);
+}
+
+ModelSpec resolved(ModelSpec spec) {
+    const Architecture& architecture = find_architecture(spec.arch);
+    if (spec.stem.empty()) spec.stem = architecture.stems.front();
+    if (std::find(architecture.stems.begin(), architecture.stems.end(), spec.stem) == architecture.stems.end()) {
+        std::string known;
+        for (const std::string& stem : architecture.stems) known += (known.empty() ? "" : ", ") + stem;
+        fail("model ", spec.arch, " has no stem '", spec.stem, "'; it has: ", known);
+    }
+    check(spec.classes >= 2 && spec.classes <= 1000000, "model ", spec.arch, ": classes must be at least 2, got ",
+          spec.classes);
+    check(spec.mean.size() == 3 && spec.std.size() == 3, "model ", spec.arch,
+          ": normalisation needs 3 means and 3 standard deviations");
+    for (const float value : spec.std)
+        check(value > 0 && std::isfinite(value), "model ", spec.arch,
+              ": standard deviations must be finite numbers > 0, got ", value);
+    return spec;
+}
+
+std::vector<float> parse_three(const std::string& text, const std::string& whole) {
+    std::vector<float> values;
+    std::istringstream in(text);
+    std::string item;
+    while (std::getline(in, item, ',')) {
+        std::size_t used = 0;
+        try {
+            values.push_back(std::stof(item, &used));
+        } catch (const std::exception&) {
+            used = std::string::npos;
+        }
+        check(used == item.size() && !values.empty() && std::isfinite(values.back()), "normalize: '", item, "' in '",
+              whole, "' is not a number");
+    }
+    check(values.size() == 3, "normalize: '", whole,
+          "' must be cifar10, cifar100, imagenet, none or three means, '/', three standard deviations, like "
+          ".5,.5,.5/.25,.25,.25");
+    return values;
+}
+
+bool finite(const Tensor& tensor) {
+    if (tensor.dtype() != DType::float32) return true;
+    return std::all_of(tensor.values().begin(), tensor.values().end(),
+                       [](float value) { return std::isfinite(value); });
+}
+
+std::string without_module(const std::string& name) { return name.starts_with("module.") ? name.substr(7) : name; }
+
+// At most ten names, so that loading the wrong architecture does not print a screenful twice.
+std::string listed(const char* title, const std::vector<std::string>& names) {
+    if (names.empty()) return "";
+    std::string text = concat("\n  ", title, " (", names.size(), "):");
+    for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 10); ++i) text += " " + names[i];
+    return names.size() > 10 ? text + " ..." : text;
+}
+
+}  // namespace
+
+void set_normalization(ModelSpec& spec, const std::string& text) {
+    // cifar10, cifar100: per-channel statistics of the training images, as the unlearning reference uses them;
+    // imagenet: torchvision's.
+    static const std::map<std::string, std::pair<std::vector<float>, std::vector<float>>> known{
+        {"cifar10", {{0.4914f, 0.4822f, 0.4465f}, {0.2023f, 0.1994f, 0.2010f}}},
+        {"cifar100", {{0.5071f, 0.4867f, 0.4408f}, {0.2675f, 0.2565f, 0.2761f}}},
+        {"imagenet", {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}}},
+        {"none", {{0, 0, 0}, {1, 1, 1}}},
+    };
+    if (const auto found = known.find(text); found != known.end()) {
+        spec.mean = found->second.first;
+        spec.std = found->second.second;
+        return;
+    }
+    const std::size_t slash = text.find('/');
+    spec.mean = parse_three(text.substr(0, slash), text);
+    spec.std = parse_three(slash == std::string::npos ? "" : text.substr(slash + 1), text);
+    for (const float value : spec.std) check(value > 0, "normalize: standard deviations in '", text, "' must be > 0");
+}
+
+Model::Model(const ModelSpec& spec, uint64_t seed)
+    : spec_(resolved(spec)),
+      mean_(Tensor::from_nchw({3}, spec_.mean)),
+      std_(Tensor::from_nchw({3}, spec_.std)),
+      net_(find_architecture(spec_.arch).build(spec_, seed)) {}
+
+Var Model::forward(const Var& images, BatchNormMode mode) {
+    check(images.shape().rank() == 4 && images.shape()[1] == 3, "model ", spec_.arch,
+          ": images must be [N,3,H,W], got ", images.shape());
+    return net_->forward(normalize(images, mean_, std_), mode);
+}
+
+void Model::load_state(const StateDict& given) {
+    std::map<std::string, const Tensor*> entries;
+    for (const auto& [name, tensor] : given) entries[without_module(name)] = &tensor;
+
+    std::vector<std::string> missing, misshapen, not_finite, unexpected;
+    StateDict own = state();
+    for (const auto& [name, tensor] : own) {
+        const auto entry = entries.find(name);
+        if (entry == entries.end()) {
+            if (!name.ends_with("num_batches_tracked")) missing.push_back(name);
+            continue;
+        }
+        const Tensor& value = *entry->second;
+        if (value.shape() != tensor.shape() || value.dtype() != tensor.dtype())
+            misshapen.push_back(concat(name, " is ", value.shape(), ", needs ", tensor.shape(), ";"));
+        else if (!finite(value))
+            not_finite.push_back(name);
+    }
+    for (const auto& [name, tensor] : given) {
+        const std::string bare = without_module(name);
+        if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == bare; }))
+            unexpected.push_back(bare);
+    }
+    if (!missing.empty() || !misshapen.empty() || !unexpected.empty() || !not_finite.empty())
+        fail("these weights do not fit model ", spec_.arch, " with ", spec_.classes, " classes",
+             listed("missing", missing), listed("unexpected", unexpected), listed("wrong shape", misshapen),
+             listed("holding NaN or infinity", not_finite));
+
+    for (auto& [name, tensor] : own)
+        if (const auto entry = entries.find(name); entry != entries.end()) tensor.copy_from(*entry->second);
+}
+
+std::unique_ptr<Model> Model::clone() const {
+    auto copy = std::make_unique<Model>(spec_);
+    copy_state(*this, *copy);
+    return copy;
+}
+
+void copy_state(const Model& from, Model& to) {
+    const StateDict source = from.state();
+    StateDict target = to.state();
+    check(source.size() == target.size(), "copy_state: models ", from.spec().arch, " and ", to.spec().arch, " differ");
+    for (std::size_t i = 0; i < source.size(); ++i) target[i].second.copy_from(source[i].second);
+}
+
+std::unique_ptr<Model> fold_batchnorm(const Model& model) {
+    auto twin = std::make_unique<Model>(model.spec());
+    twin->net().set_requires_grad(false);
+    fold_into(model, *twin);
+    return twin;
+}
+
+void fold_into(const Model& model, Model& twin) {
+    copy_state(model, twin);
+    twin.net().for_each([](Module& module) {
+        if (auto* layer = dynamic_cast<ConvBn*>(&module)) layer->fold();
+    });
+}
+
+Tensor predict(Model& twin, const Tensor& images) {
+    // 16 images of a CIFAR ResNet keep their activations in a core's cache; whole-net chunks need no barrier per layer.
+    constexpr int64_t chunk = 16;
+    check(images.rank() == 4, "predict: images must be [N,3,H,W], got ", images.shape());
+    const int64_t n = images.dim(0);
+    Tensor logits = Tensor::empty({n, twin.spec().classes});
+    float* out = logits.mutable_data();
+    parallel_for((n + chunk - 1) / chunk, [&](int64_t i) {
+        const NoGrad inference;
+        const int64_t begin = i * chunk, end = std::min(n, begin + chunk);
+        const Var part = twin.forward(images.rows(begin, end), BatchNormMode::running);
+        std::copy_n(part.value().data(), part.value().numel(), out + begin * twin.spec().classes);
+    });
+    return logits;
+}
+
+}  // namespace lethe

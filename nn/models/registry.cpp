@@ -1,0 +1,41 @@
+// Every architecture, one line each.
+#include "nn/models/models.h"
+#include "tensor/error.h"
+
+namespace lethe {
+namespace {
+
+Architecture cifar(int64_t depth, const char* parameters) {
+    return {"resnet" + std::to_string(depth),
+            concat("CIFAR ResNet, option-A shortcuts, ", parameters, " parameters"),
+            {"cifar"},
+            [depth](const ModelSpec& spec, uint64_t seed) { return build_resnet_cifar(spec, seed, depth); }};
+}
+
+Architecture imagenet(const char* name, std::vector<int64_t> blocks, bool bottleneck, const char* parameters) {
+    return {name,
+            concat("torchvision ResNet, ", parameters, " parameters at 1000 classes"),
+            {"imagenet", "cifar", "cifar-maxpool"},
+            [blocks = std::move(blocks), bottleneck](const ModelSpec& spec, uint64_t seed) {
+                return build_resnet(spec, seed, blocks, bottleneck);
+            }};
+}
+
+}  // namespace
+
+const std::vector<Architecture>& architectures() {
+    static const std::vector<Architecture> all{
+        cifar(8, "0.08 M"),
+        cifar(20, "0.27 M"),
+        cifar(32, "0.46 M"),
+        cifar(44, "0.66 M"),
+        cifar(56, "0.86 M"),
+        cifar(110, "1.73 M"),
+        imagenet("resnet18", {2, 2, 2, 2}, false, "11.7 M"),
+        imagenet("resnet34", {3, 4, 6, 3}, false, "21.8 M"),
+        imagenet("resnet50", {3, 4, 6, 3}, true, "25.6 M"),
+    };
+    return all;
+}
+
+}  // namespace lethe

@@ -1,0 +1,70 @@
+#include "nn/module.h"
+
+namespace lethe {
+namespace {
+
+// A child registered under "" adds nothing to its descendants' names.
+std::string join(const std::string& prefix, const std::string& name) {
+    if (prefix.empty()) return name;
+    return name.empty() ? prefix : prefix + "." + name;
+}
+
+}  // namespace
+
+Var Module::add_parameter(const std::string& name, Tensor value) {
+    parameters_.push_back({name, Var(std::move(value), true)});
+    return parameters_.back().var;
+}
+
+Tensor Module::add_buffer(const std::string& name, Tensor value) {
+    buffers_.push_back({name, std::move(value)});
+    return buffers_.back().tensor;
+}
+
+void Module::add_child(const std::string& name, Module& child) { children_.push_back({name, &child}); }
+
+void Module::collect(const std::string& prefix, std::vector<Parameter>* parameters, std::vector<Buffer>* buffers,
+                     StateDict* state) const {
+    for (const Parameter& entry : parameters_) {
+        if (parameters != nullptr) parameters->push_back({join(prefix, entry.name), entry.var});
+        if (state != nullptr) state->emplace_back(join(prefix, entry.name), entry.var.value());
+    }
+    for (const Buffer& entry : buffers_) {
+        if (buffers != nullptr) buffers->push_back({join(prefix, entry.name), entry.tensor});
+        if (state != nullptr) state->emplace_back(join(prefix, entry.name), entry.tensor);
+    }
+    for (const Child& child : children_) child.module->collect(join(prefix, child.name), parameters, buffers, state);
+}
+
+std::vector<Module::Parameter> Module::parameters() const {
+    std::vector<Parameter> all;
+    collect("", &all, nullptr, nullptr);
+    return all;
+}
+
+std::vector<Module::Buffer> Module::buffers() const {
+    std::vector<Buffer> all;
+    collect("", nullptr, &all, nullptr);
+    return all;
+}
+
+StateDict Module::state() const {
+    StateDict all;
+    collect("", nullptr, nullptr, &all);
+    return all;
+}
+
+void Module::for_each(const std::function<void(Module&)>& visit) {
+    visit(*this);
+    for (const Child& child : children_) child.module->for_each(visit);
+}
+
+void Module::zero_grad() {
+    for (Parameter& parameter : parameters()) parameter.var.zero_grad();
+}
+
+void Module::set_requires_grad(bool on) {
+    for (Parameter& parameter : parameters()) parameter.var.set_requires_grad(on);
+}
+
+}  // namespace lethe

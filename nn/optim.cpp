@@ -1,0 +1,153 @@
+#include "nn/optim.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "tensor/error.h"
+
+namespace lethe {
+namespace {
+
+void check_range(bool ok, const char* option, float value, const char* range) {
+    check(ok, "optimizer: ", option, " is ", value, "; it must be ", range);
+}
+
+void validate(const OptimizerSpec& spec) {
+    check(spec.name == "sgd" || spec.name == "adam", "optimizer: unknown name '", spec.name,
+          "'; known ones are sgd and adam");
+    check_range(std::isfinite(spec.lr) && spec.lr >= 0, "lr", spec.lr, "a finite number >= 0");
+    check_range(spec.momentum >= 0 && spec.momentum < 1, "momentum", spec.momentum, "in [0, 1)");
+    check_range(std::isfinite(spec.weight_decay) && spec.weight_decay >= 0, "weight_decay", spec.weight_decay,
+                "a finite number >= 0");
+    check_range(spec.beta1 >= 0 && spec.beta1 < 1, "beta1", spec.beta1, "in [0, 1)");
+    check_range(spec.beta2 >= 0 && spec.beta2 < 1, "beta2", spec.beta2, "in [0, 1)");
+    check_range(std::isfinite(spec.eps) && spec.eps > 0, "eps", spec.eps, "a finite number > 0");
+    check(!spec.nesterov || spec.momentum > 0, "optimizer: nesterov needs momentum > 0");
+}
+
+// Copies `entry` of `state` into `target`, and takes it out of `left`.
+void take(std::map<std::string, Tensor>& left, const std::string& entry, Tensor& target) {
+    const auto found = left.find(entry);
+    check(found != left.end(), "optimizer: the state has no entry '", entry, "'");
+    check(found->second.shape() == target.shape() && found->second.dtype() == target.dtype(), "optimizer: entry '",
+          entry, "' is ", name(found->second.dtype()), " ", found->second.shape(), ", this one needs ",
+          name(target.dtype()), " ", target.shape());
+    target.copy_from(found->second);
+    left.erase(found);
+}
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<Module::Parameter> parameters, const OptimizerSpec& spec)
+    : parameters_(std::move(parameters)), slots_(parameters_.size()), spec_(spec) {
+    validate(spec_);
+    const bool adam = spec_.name == "adam";
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        const Tensor& value = parameters_[i].var.value();
+        // PyTorch starts momentum as the first gradient: momentum * 0 + g is the same number.
+        if (adam || spec_.momentum > 0) slots_[i].first = Tensor::zeros(value.shape(), value.dtype(), value.device());
+        if (adam) slots_[i].second = Tensor::zeros(value.shape(), value.dtype(), value.device());
+        slots_[i].weight_decay = spec_.decay_all || value.rank() > 1 ? spec_.weight_decay : 0.0f;
+    }
+}
+
+void Optimizer::set_penalty(const StateDict& weights, float lambda) {
+    check(std::isfinite(lambda) && lambda >= 0, "optimizer: lambda is ", lambda, "; it must be a finite number >= 0");
+    for (Slot& slot : slots_) slot.penalty = {};
+    for (const auto& [entry, weight] : weights) {
+        const auto found = std::find_if(parameters_.begin(), parameters_.end(),
+                                        [&](const Module::Parameter& parameter) { return parameter.name == entry; });
+        check(found != parameters_.end(), "optimizer: the penalty names '", entry, "', which is no parameter");
+        const Tensor& value = found->var.value();
+        check(weight.shape() == value.shape(), "optimizer: the penalty of '", entry, "' has shape ", weight.shape(),
+              ", the parameter ", value.shape());
+        slots_[static_cast<std::size_t>(found - parameters_.begin())].penalty = {weight, value.clone()};
+    }
+    lambda_ = lambda;
+}
+
+double Optimizer::penalty() const {
+    double total = 0;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        const Penalty& pull = slots_[i].penalty;
+        if (!pull.weight.defined()) continue;
+        Backend& device = backend(pull.weight);
+        const Tensor moved = device.binary(Binary::sub, parameters_[i].var.value(), pull.anchor);
+        const Tensor terms = device.binary(Binary::mul, pull.weight, device.unary(Unary::square, moved));
+        total += static_cast<double>(device.sum(terms).item());
+    }
+    return total / 2;
+}
+
+void Optimizer::step() {
+    ++steps_;
+    if (spec_.name == "adam")
+        step_adam();
+    else
+        step_sgd();
+}
+
+void Optimizer::step_sgd() {
+    std::vector<SgdItem> items;
+    items.reserve(slots_.size());
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        Var& parameter = parameters_[i].var;
+        if (!parameter.grad().defined()) continue;
+        const Slot& slot = slots_[i];
+        items.push_back({parameter.value(), parameter.grad(), slot.first, slot.penalty, slot.weight_decay});
+    }
+    if (items.empty()) return;
+    const Sgd op{
+        .lr = spec_.lr, .momentum = spec_.momentum, .nesterov = spec_.nesterov, .first_step = false, .lambda = lambda_};
+    backend(items.front().param).sgd(items, op);
+}
+
+void Optimizer::step_adam() {
+    std::vector<AdamItem> items;
+    items.reserve(slots_.size());
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        Var& parameter = parameters_[i].var;
+        if (!parameter.grad().defined()) continue;
+        const Slot& slot = slots_[i];
+        items.push_back(
+            {parameter.value(), parameter.grad(), slot.first, slot.second, slot.penalty, slot.weight_decay});
+    }
+    if (items.empty()) return;
+    const Adam op{.lr = spec_.lr,
+                  .beta1 = spec_.beta1,
+                  .beta2 = spec_.beta2,
+                  .eps = spec_.eps,
+                  .step = steps_,
+                  .lambda = lambda_};
+    backend(items.front().param).adam(items, op);
+}
+
+StateDict Optimizer::state() const {
+    const bool adam = spec_.name == "adam";
+    StateDict state{{"step", Tensor::from_int64({1}, std::span(&steps_, 1))}};
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        const std::string& parameter = parameters_[i].name;
+        if (slots_[i].first.defined())
+            state.emplace_back(parameter + (adam ? ".exp_avg" : ".momentum"), slots_[i].first.clone());
+        if (slots_[i].second.defined()) state.emplace_back(parameter + ".exp_avg_sq", slots_[i].second.clone());
+    }
+    return state;
+}
+
+void Optimizer::load_state(const StateDict& state) {
+    const bool adam = spec_.name == "adam";
+    std::map<std::string, Tensor> left(state.begin(), state.end());
+    Tensor step = Tensor::zeros({1}, DType::int64);
+    take(left, "step", step);
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        const std::string& parameter = parameters_[i].name;
+        if (slots_[i].first.defined()) take(left, parameter + (adam ? ".exp_avg" : ".momentum"), slots_[i].first);
+        if (slots_[i].second.defined()) take(left, parameter + ".exp_avg_sq", slots_[i].second);
+    }
+    check(left.empty(), "optimizer: the state has an entry '", left.empty() ? "" : left.begin()->first,
+          "', which this ", spec_.name, " does not know");
+    steps_ = step.int64_data()[0];
+}
+
+}  // namespace lethe

@@ -1,0 +1,63 @@
+// Optimizers over a model's parameters.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nn/module.h"
+#include "tensor/backend.h"
+
+namespace lethe {
+
+struct OptimizerSpec {
+    std::string name = "sgd";  // "sgd" or "adam"
+    float lr = 0.1f;
+    float momentum = 0.9f;  // sgd
+    bool nesterov = false;  // sgd
+    float weight_decay = 0.0f;
+    // false: BatchNorm's gamma and beta and the biases are not decayed (every parameter of one dimension)
+    bool decay_all = true;
+    float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;  // adam
+};
+
+// Updates parameters in place from their gradients. Parameters that received no gradient are skipped, as in PyTorch.
+// Formulas: tensor/ops.h; Adam counts one step for
+// all parameters.
+class Optimizer {
+public:
+    // Throws Error for an unknown name or a value out of range, naming it.
+    Optimizer(std::vector<Module::Parameter> parameters, const OptimizerSpec& spec);
+
+    // Adds lambda / 2 * sum(weight * (theta - anchor)^2) to what is minimised, fused into the update: `weights` by
+    // parameter name (parameters not named get none), anchors are the parameters' present values.
+    void set_penalty(const StateDict& weights, float lambda);
+    // The penalty's present value without lambda, for the trace: sum(weight * (theta - anchor)^2) / 2.
+    double penalty() const;
+
+    void step();
+    void set_lr(float lr) { spec_.lr = lr; }
+    float lr() const { return spec_.lr; }
+
+    // Copies of the step count and of momentum or moments, to resume bit-identically. Names: "step" (int64) and, for
+    // every parameter, "<name>.momentum" (sgd with momentum) or "<name>.exp_avg" and "<name>.exp_avg_sq" (adam).
+    StateDict state() const;
+    void load_state(const StateDict& state);  // throws Error where names or shapes do not match
+
+private:
+    void step_sgd();
+    void step_adam();
+
+    struct Slot {
+        Tensor first, second;  // momentum; or Adam's two moments
+        Penalty penalty;
+        float weight_decay = 0.0f;
+    };
+
+    std::vector<Module::Parameter> parameters_;
+    std::vector<Slot> slots_;
+    OptimizerSpec spec_;
+    float lambda_ = 0.0f;
+    int64_t steps_ = 0;
+};
+
+}  // namespace lethe

@@ -1,0 +1,49 @@
+#include "tensor/ops.h"
+
+#include "tensor/elementwise.h"
+#include "tensor/error.h"
+
+namespace lethe {
+
+Shape Conv2d::output_shape(const Shape& x, const Shape& w) const {
+    check(x.rank() == 4, "conv2d: x must be [N,C,H,W], got ", x);
+    check(w.rank() == 4, "conv2d: w must be [K,C,R,S], got ", w);
+    check(w[1] == x[1], "conv2d: w ", w, " expects ", w[1], " input channels, x ", x, " has ", x[1]);
+    check(stride >= 1 && pad >= 0, "conv2d: stride must be >= 1 and pad >= 0, got ", stride, " and ", pad);
+    const int64_t rows = x[2] + 2 * pad - w[2], columns = x[3] + 2 * pad - w[3];
+    check(rows >= 0 && columns >= 0, "conv2d: kernel ", w, " is larger than the padded input ", x, " with pad ", pad);
+    return {x[0], w[0], rows / stride + 1, columns / stride + 1};
+}
+
+Shape Pool2d::output_shape(const Shape& x) const {
+    check(x.rank() == 4, "max_pool2d: x must be [N,C,H,W], got ", x);
+    check(kernel >= 1 && stride >= 1 && pad >= 0 && 2 * pad <= kernel,
+          "max_pool2d: kernel and stride must be >= 1 and 0 <= pad <= kernel / 2, got ", kernel, ", ", stride, ", ", pad);
+    const int64_t rows = x[2] + 2 * pad - kernel, columns = x[3] + 2 * pad - kernel;
+    check(rows >= 0 && columns >= 0, "max_pool2d: window ", kernel, " is larger than the padded input ", x);
+    return {x[0], x[1], rows / stride + 1, columns / stride + 1};
+}
+
+const char* name(Unary op) {
+    switch (op) {
+#define LETHE_NAME(op_name, functor) \
+    case Unary::op_name:             \
+        return #op_name;
+        LETHE_UNARY_OPS(LETHE_NAME)
+#undef LETHE_NAME
+    }
+    return "unknown";
+}
+
+const char* name(Binary op) {
+    switch (op) {
+#define LETHE_NAME(op_name, functor) \
+    case Binary::op_name:            \
+        return #op_name;
+        LETHE_BINARY_OPS(LETHE_NAME)
+#undef LETHE_NAME
+    }
+    return "unknown";
+}
+
+}  // namespace lethe

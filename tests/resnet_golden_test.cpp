@@ -1,0 +1,149 @@
+// Whole networks against PyTorch: logits, losses, gradients of the images and of every parameter, BatchNorm's buffers.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "autograd/ops.h"
+#include "tests/support/golden.h"
+
+namespace lethe::test {
+namespace {
+
+TEST(ResNet20Golden, EvalLogitsAndImageGradient) {
+    const Golden golden("resnet20");
+    const auto model = golden_resnet20();
+    Var images(golden["input.images"].clone(), true);
+    const Var logits = model->forward(images, BatchNormMode::running);
+    EXPECT_TRUE(close_to_scale(logits.value(), golden["eval.logits"], network));
+    sum(softmax_cross_entropy(logits, golden["input.labels"])).backward();
+    EXPECT_TRUE(close_to_scale(images.grad(), golden["eval.grad_images"], network));
+}
+
+TEST(ResNet20Golden, FoldedTwinGivesTheSameLogitsAndImageGradient) {
+    const Golden golden("resnet20");
+    const auto twin = fold_batchnorm(*golden_resnet20());
+    EXPECT_TRUE(close_to_scale(predict(*twin, golden["input.images"]), golden["eval.logits"], network));
+    Var images(golden["input.images"].clone(), true);
+    sum(softmax_cross_entropy(twin->forward(images, BatchNormMode::running), golden["input.labels"])).backward();
+    EXPECT_TRUE(close_to_scale(images.grad(), golden["eval.grad_images"], network));
+}
+
+TEST(ResNet20Golden, TrainingPass) {
+    const Golden golden("resnet20");
+    const auto model = golden_resnet20();
+    Var images(golden["input.images"].clone(), true);
+    const Var logits = model->forward(images, BatchNormMode::batch);
+    EXPECT_TRUE(close_to_scale(logits.value(), golden["train.logits"], network));
+    Var loss = mean(softmax_cross_entropy(logits, golden["input.labels"]));
+    EXPECT_TRUE(close(loss.value(), golden["train.loss"], network));
+    loss.backward();
+    EXPECT_TRUE(close_to_scale(images.grad(), golden["train.grad_images"], network));
+
+    const StateDict grads = golden.below("train.grad.");
+    const auto parameters = model->net().parameters();
+    ASSERT_EQ(parameters.size(), grads.size());
+    for (std::size_t i = 0; i < grads.size(); ++i) {
+        EXPECT_EQ(parameters[i].name, grads[i].first);  // PyTorch's order, too
+        EXPECT_TRUE(close_to_scale(parameters[i].var.grad(), grads[i].second, network)) << grads[i].first;
+    }
+    for (const auto& [name, buffer] : golden.below("train.after.")) {
+        EXPECT_TRUE(close_to_scale(entry(model->state(), name), buffer, network)) << name;
+    }
+}
+
+TEST(ResNet20Golden, BatchStatisticsWithoutUpdateLeaveTheBuffers) {
+    const Golden golden("resnet20");
+    const auto model = golden_resnet20();
+    const StateDict before = copy_of(model->state());
+    const Var logits = model->forward(golden["input.images"], BatchNormMode::batch_no_update);
+    EXPECT_TRUE(close_to_scale(logits.value(), golden["train.logits"], network));
+    for (const auto& [name, tensor] : before) EXPECT_TRUE(identical(entry(model->state(), name), tensor)) << name;
+}
+
+// ---- networks too large to store: both sides fill them from the same formula
+// -----------------------------------------
+
+// hashed() of tests/golden/make_golden.py.
+std::vector<float> hashed(const std::string& name, int64_t count) {
+    uint32_t start = 0x811C9DC5;
+    for (const char letter : name) start = (start ^ static_cast<unsigned char>(letter)) * 0x01000193;
+    std::vector<float> values;
+    values.reserve(static_cast<std::size_t>(count));
+    for (int64_t i = 0; i < count; ++i) {
+        uint32_t h = start + static_cast<uint32_t>(i);
+        h = (h ^ (h >> 16)) * 0x85EBCA6B;
+        h = (h ^ (h >> 13)) * 0xC2B2AE35;
+        h ^= h >> 16;
+        values.push_back(static_cast<float>(h >> 8) * 0x1p-24f - 0.5f);
+    }
+    return values;
+}
+
+// fill_hashed() of tests/golden/make_golden.py.
+void fill_hashed(Model& model) {
+    for (auto& [name, tensor] : model.state()) {
+        if (tensor.dtype() != DType::float32) continue;
+        std::vector<float> values = hashed(name, tensor.numel());
+        if (tensor.rank() > 1) {
+            const auto width = static_cast<float>(
+                std::sqrt(24.0 * static_cast<double>(tensor.dim(0)) / static_cast<double>(tensor.numel())));
+            for (float& value : values) value *= width;
+        } else if (name.ends_with("running_var") || name.ends_with("weight")) {
+            for (float& value : values) value += 1.0f;
+        }
+        Tensor target = tensor;
+        target.copy_from(Tensor::from_nchw(tensor.shape(), values));
+    }
+}
+
+Tensor norms_of_gradients(Model& model) {
+    std::vector<float> norms;
+    for (const auto& parameter : model.net().parameters()) {
+        double sum = 0;
+        for (const float value : parameter.var.grad().values())
+            sum += static_cast<double>(value) * static_cast<double>(value);
+        norms.push_back(static_cast<float>(std::sqrt(sum)));
+    }
+    return Tensor::from_nchw({static_cast<int64_t>(norms.size())}, norms);
+}
+
+struct ImageNetCase {
+    const char* arch;
+    const char* stem;
+};
+
+class ResNetGolden : public testing::TestWithParam<ImageNetCase> {};
+
+TEST_P(ResNetGolden, LogitsLossAndGradientNorms) {
+    const Golden golden("resnet_imagenet");
+    const std::string prefix = concat(GetParam().arch, ".", GetParam().stem, ".");
+    ModelSpec spec{.arch = GetParam().arch, .stem = GetParam().stem};
+    set_normalization(spec, "imagenet");
+    Model model(spec);
+    fill_hashed(model);
+    const int64_t size = golden[prefix + "size"].int64_data()[0];
+    std::vector<float> pixels = hashed("images", 4 * 3 * size * size);
+    for (float& pixel : pixels) pixel += 0.5f;
+    Var images(Tensor::from_nchw({4, 3, size, size}, pixels), true);
+
+    const Tensor eval_logits = model.forward(images.value(), BatchNormMode::running).value();
+    EXPECT_TRUE(close_to_scale(eval_logits, golden[prefix + "eval_logits"], network));
+    EXPECT_TRUE(
+        close_to_scale(predict(*fold_batchnorm(model), images.value()), golden[prefix + "eval_logits"], network));
+
+    Var loss = mean(softmax_cross_entropy(model.forward(images, BatchNormMode::batch), golden[prefix + "labels"]));
+    loss.backward();
+    // Batch statistics of as few as 16 values, and relu inputs within rounding of 0, amplify rounding: a looser bound.
+    EXPECT_TRUE(close(loss.value(), golden[prefix + "train_loss"], trajectory));
+    EXPECT_TRUE(close(row_norm(images.grad()).value(), golden[prefix + "grad_images_norm"], trajectory, 1000));
+    EXPECT_TRUE(close(norms_of_gradients(model), golden[prefix + "grad_norms"], trajectory, 1000));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ResNetGolden,
+                         testing::Values(ImageNetCase{"resnet18", "imagenet"}, ImageNetCase{"resnet18", "cifar"},
+                                         ImageNetCase{"resnet18", "cifar-maxpool"},
+                                         ImageNetCase{"resnet34", "imagenet"}, ImageNetCase{"resnet50", "imagenet"}));
+
+}  // namespace
+}  // namespace lethe::test

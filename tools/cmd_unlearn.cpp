@@ -1,0 +1,145 @@
+#include <iostream>
+
+#include "data/file.h"
+#include "data/split.h"
+#include "tensor/error.h"
+#include "tensor/parallel.h"
+#include "tools/attack_options.h"
+#include "tools/command.h"
+#include "tools/progress.h"
+#include "unlearn/protocol.h"
+#include "unlearn/run.h"
+
+namespace lethe::tools {
+namespace {
+
+class UnlearnCommand : public Command {
+public:
+    explicit UnlearnCommand(CLI::App& root)
+        : Command(root, "unlearn", "forget chosen training images and compare methods",
+                  "lethe unlearn --weights runs/train/weights.safetensors --data synthetic --forget random:0:16") {
+        model_options(true);
+        data_option("training and test images");
+        option("forget", forget,
+               "D_f: torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], indices:FILE or misclassified[:K]");
+        option("methods", methods_text, "methods, comma-separated (lethe inspect --methods)");
+        option("protocol", protocol_name, "preset of the compatibility switches: recommended, paper or reference");
+        option("switches", switches_text,
+               "single switches on top, comma-separated, like label-fallback=on,attack-classes=10 (lethe inspect "
+               "--switches)");
+        option("out", out, "run directory; an existing run of the same settings is continued");
+        optimizer_options();
+        stop_options();
+        attack_options.declare([this](auto&&... arguments) { option(arguments...); });
+        option("repeats", run_options.repeats, "adversarial images per image of D_f");
+        option("relabel", run_options.relabel, "new labels of the relabel methods: random, second or a class name");
+        option("retain-limit", run_options.retain_limit, "evaluate at most this many images of D_r; 0 = all");
+        option("checkpoint-seconds", run_options.checkpoint_seconds, "at most this much work is lost by a kill");
+    }
+
+protected:
+    int run() override;
+
+private:
+    void optimizer_options() {
+        UnlearnOptions& unlearn = run_options.unlearn;
+        option("optimizer", unlearn.optimizer.name, "sgd or adam");
+        option("lr", unlearn.optimizer.lr, "learning rate");
+        option("momentum", unlearn.optimizer.momentum, "momentum of sgd");
+        option("weight-decay", unlearn.optimizer.weight_decay, "weight decay");
+        option("lambda", unlearn.lambda, "weight of the importance penalty");
+        option("forget-weight", unlearn.forget_weight,
+               "weight of the forgetting loss, where the switch size-weighted-ce is off");
+        option("adversarial-weight", unlearn.adversarial_weight, "weight of the adversarial loss, where it is off");
+        option("forget-batch", unlearn.forget_batch, "images of D_f per step");
+        option("adversarial-batch", unlearn.adversarial_batch, "adversarial images per step");
+        flag("shuffle", unlearn.shuffle, "shuffle the adversarial images each pass");
+    }
+    void stop_options() {
+        StopRule& stop = run_options.unlearn.stop;
+        option("stop-in-a-row", stop.in_a_row, "stop when D_f is forgotten after this many steps in a row");
+        option("stop-margin", stop.margin, "forgotten means wrong by at least this many logits");
+        option("max-steps", stop.max_steps, "step budget of each method");
+        option("max-seconds", stop.max_seconds, "time budget of each method in seconds; 0 = none");
+    }
+    Json switch_table() const;
+    void check_inputs(const RunDirectory& directory, const Dataset& train, const Dataset& test) const;
+    int report(const RunResult& result, const RunDirectory& directory);
+
+    std::string forget = "random:0:16", methods_text = "neggrad,adv,imp,adv+imp";
+    std::string protocol_name = "recommended", switches_text, out = "runs/unlearn";
+    AttackOptions attack_options;
+    RunOptions run_options;
+};
+
+Json UnlearnCommand::switch_table() const {
+    Json table;
+    for (const SwitchInfo& info : switch_list()) table[info.name] = get_switch(run_options.unlearn.switches, info.name);
+    return table;
+}
+
+// Content hashes of everything the run reads: a run is continued only with the very same bytes.
+void UnlearnCommand::check_inputs(const RunDirectory& directory, const Dataset& train, const Dataset& test) const {
+    const Json inputs{{"weights", weights_file},
+                      {"weights_sha256", sha256_file(weights_file)},
+                      {"train_sha256", train.hash()},
+                      {"test_sha256", test.hash()},
+                      {"switches", switch_table()}};
+    if (!directory.has("inputs.json")) return directory.write_json("inputs.json", inputs);
+    const Json before = directory.read_json("inputs.json");
+    for (const auto& [key, value] : inputs.items())
+        check(before.contains(key) && before.at(key) == value, "run directory ", out, " was made with another ", key,
+              "; the file has changed since, give another --out");
+}
+
+int UnlearnCommand::run() {
+    run_options.methods = split_list(methods_text);
+    check(!run_options.methods.empty(), "unlearn: --methods names no method");
+    run_options.unlearn.switches = protocol(protocol_name);
+    for (const std::string& text : split_list(switches_text)) set_switch(run_options.unlearn.switches, text);
+    run_options.unlearn.optimizer.decay_all = run_options.unlearn.switches.decay_all;
+    run_options.unlearn.seed = run_options.seed = seed;
+    run_options.attack = attack_options.resolved(seed);
+
+    const std::unique_ptr<Model> model = load_model();
+    check(!data_source.empty(), "unlearn: give --data, for example --data cifar10:DIR or --data synthetic");
+    Dataset train = load_dataset(data_source, Split::train), test = load_dataset(data_source, Split::test);
+    const std::vector<int64_t> forget_set = select_forget_set(forget, train, [&] {
+        const auto twin = fold_batchnorm(*model);
+        return evaluate(*twin, train, all_indices(train)).wrong;
+    });
+
+    const RunDirectory directory(out, "unlearn", resolved(), free_keys());
+    check_inputs(directory, train, test);
+    say(concat("device cpu, ", lethe::threads(), " threads; ", forget_set.size(), " of ", train.size(),
+               " training images to forget; protocol ", protocol_name));
+    std::string on;
+    for (const auto& [name, value] : switch_table().items())
+        if (value != "off" && value != "repeat" && value != "model") on += " " + name + "=" + value.get<std::string>();
+    say("switches on:" + (on.empty() ? " none" : on));
+    if (directory.resumed()) say("continuing " + out);
+
+    TerminalReporter reporter(quiet);
+    return report(run_unlearning(*model, train, test, forget_set, run_options, directory, reporter), directory);
+}
+
+int UnlearnCommand::report(const RunResult& result, const RunDirectory& directory) {
+    say("\n" + comparison_table(result.rows));
+    say("D_f: images to forget (low is the goal); D_r: other training images, D_test: test images (high is good).");
+    say("run directory: " + directory.path().string() +
+        "  (results.json, results.csv, METHOD/weights.safetensors, attack.png, trace.png)");
+    write_json_option(directory.read_json("results.json"));
+    int code = 0;
+    for (const MethodResult& row : result.rows) {
+        if (row.method == "before") continue;
+        if (row.verdict == Verdict::diverged) code = exit_diverged;
+        if (row.verdict == Verdict::not_forgotten && code == 0) code = exit_not_forgotten;
+    }
+    return code;
+}
+
+}  // namespace
+
+std::unique_ptr<Command> make_unlearn(CLI::App& root) { return std::make_unique<UnlearnCommand>(root); }
+
+}  // namespace lethe::tools

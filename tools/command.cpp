@@ -1,0 +1,179 @@
+#include "tools/command.h"
+
+#include <algorithm>
+#include <iostream>
+#include <sstream>
+
+#include "data/file.h"
+#include "data/weights.h"
+#include "tensor/backend.h"
+#include "tensor/error.h"
+#include "tensor/parallel.h"
+
+namespace lethe::tools {
+
+Command::Command(CLI::App& root, const std::string& name, const std::string& summary, const std::string& example)
+    : app_(root.add_subcommand(name, summary)) {
+    app_->footer("Example:\n  " + example);
+    option("device", device, "where to compute: auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+    option("threads", threads, "threads to use; 0 = all of this machine. Results do not depend on it");
+    option("seed", seed, "seed of every random stream");
+    app_->add_option("--config", config_file_, "JSON file of options, as a run's config.json; the command line wins")
+        ->type_name("FILE");
+    app_->add_option("--json", json_file, "also write the results to this file")->type_name("FILE");
+    app_->add_flag("--quiet", quiet, "print errors only");
+}
+
+CLI::Option* Command::flag(const std::string& name, bool& value, const std::string& help) {
+    resolved_.emplace_back(name, [&value] { return Json(value); });
+    return app_->add_flag("--" + name, value, help)->take_last();
+}
+
+int Command::start() {
+    set_threads(threads);
+    if (device == "cuda") backend(Device::cuda);  // throws, saying what is missing
+    if (device == "auto") device = "cpu";
+    return run();
+}
+
+void Command::model_options(bool required) {
+    auto* weights = option("weights", weights_file, "weights: safetensors or a PyTorch file (.pt, .pth, .th)");
+    weights->type_name("FILE");
+    if (required) weights->required();
+    option("model", model_name, "architecture (lethe inspect --models); default: what the weights file says");
+    option("stem", stem,
+           "first layers of resnet18/34/50: imagenet, cifar or cifar-maxpool; default: the file's, or imagenet");
+    option("classes", classes, "number of classes; 0 = the file's, or as many as the data have");
+    option("normalize", normalize,
+           "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: the file's, or none");
+}
+
+void Command::data_option(const std::string& help) {
+    option("data", data_source, help + ": cifar10:DIR, folder:DIR or synthetic[:SEED]");
+}
+
+Json Command::resolved() const {
+    Json config;
+    for (const auto& [name, value] : resolved_) config[name] = value();
+    return config;
+}
+
+const std::vector<std::string>& Command::free_keys() {
+    static const std::vector<std::string> keys{"threads", "device"};
+    return keys;
+}
+
+std::unique_ptr<Model> Command::load_model() {
+    const WeightFile file = read_weights(weights_file);
+    ModelSpec spec;
+    const auto manifest = spec_from_manifest(file.metadata);
+    if (manifest) {
+        spec = *manifest;
+        check(model_name.empty() || model_name == spec.arch, weights_file, " holds a ", spec.arch, ", not a ",
+              model_name);
+    } else {
+        check(!model_name.empty(), weights_file, " does not say which architecture it is for; give --model");
+        spec.arch = model_name;
+        spec.classes = classes > 0 ? classes : 10;
+        if (normalize.empty())
+            std::cerr << "lethe: warning: no --normalize given and the weights file does not say; using raw pixels\n";
+    }
+    if (!stem.empty()) spec.stem = stem;
+    if (classes > 0) spec.classes = classes;
+    if (!normalize.empty()) set_normalization(spec, normalize);
+    auto model = std::make_unique<Model>(spec);
+    try {
+        model->load_state(file.state);
+    } catch (const Error& error) {
+        fail(weights_file, ": ", error.what());
+    }
+    return model;
+}
+
+void Command::say(const std::string& text) const {
+    if (!quiet) std::cout << text << (text.ends_with('\n') ? "" : "\n") << std::flush;
+}
+
+void Command::write_json_option(const Json& value) const {
+    if (!json_file.empty()) write_text(json_file, value.dump(2) + "\n");
+}
+
+namespace {
+
+// The subcommand named first on the command line, or null (then CLI11 complains in its own words).
+CLI::App* chosen_command(CLI::App& root, const std::vector<std::string>& arguments) {
+    for (const std::string& argument : arguments)
+        for (CLI::App* command : root.get_subcommands({}))
+            if (command->get_name() == argument) return command;
+    return nullptr;
+}
+
+std::string text_of(const Json& value, const std::string& where) {
+    if (value.is_string()) return value.get<std::string>();
+    check(value.is_number() || value.is_boolean(), where, " must be a string, a number, true or false");
+    return value.dump();
+}
+
+std::string known_options(const CLI::App& command) {
+    std::string names;
+    for (const CLI::Option* known : command.get_options())
+        for (const std::string& name : known->get_lnames())
+            if (name != "help" && name != "config") names += (names.empty() ? "" : ", ") + name;
+    return names;
+}
+
+std::vector<std::string> options_from(const CLI::App& command, const std::string& file) {
+    Json config;
+    try {
+        config = Json::parse(read_text(file));
+    } catch (const Json::exception& error) {
+        fail("config ", file, " is not valid JSON: ", error.what());
+    }
+    check(config.is_object(), "config ", file, " must hold one JSON object of options");
+    std::vector<std::string> options;
+    for (const auto& [key, value] : config.items()) {
+        if (key == "command") {
+            check(value == command.get_name(), "config ", file, " is for command ", value.dump(), ", not ",
+                  command.get_name());
+            continue;
+        }
+        check(key != "config" && command.get_option_no_throw("--" + key) != nullptr, "config ", file, ": unknown key '",
+              key, "'; ", command.get_name(), " knows: ", known_options(command));
+        const std::string text = text_of(value, concat("config ", file, ": ", key));
+        if (value.is_string() && text.empty()) continue;  // an empty string is "not given"
+        options.push_back("--" + key + "=" + text);
+    }
+    return options;
+}
+
+}  // namespace
+
+std::vector<std::string> expand_config(CLI::App& root, const std::vector<std::string>& arguments) {
+    const CLI::App* command = chosen_command(root, arguments);
+    std::vector<std::string> expanded;
+    std::string file;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        if (arguments[i] == "--config" && i + 1 < arguments.size())
+            file = arguments[++i];
+        else if (arguments[i].starts_with("--config="))
+            file = arguments[i].substr(9);
+        else
+            expanded.push_back(arguments[i]);
+    }
+    if (file.empty() || command == nullptr) return arguments;
+    const std::vector<std::string> options = options_from(*command, file);
+    const auto position = std::find(expanded.begin(), expanded.end(), command->get_name());
+    expanded.insert(position + 1, options.begin(), options.end());
+    return expanded;
+}
+
+std::vector<std::string> split_list(const std::string& text) {
+    std::vector<std::string> items;
+    std::istringstream in(text);
+    std::string item;
+    while (std::getline(in, item, ','))
+        if (!item.empty()) items.push_back(item);
+    return items;
+}
+
+}  // namespace lethe::tools

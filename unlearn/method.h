@@ -1,0 +1,30 @@
+// Methods: named compositions of an objective and regularisers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace lethe {
+
+enum class Objective {
+    misclassify,  // -CE(f(x), y): away from the true label
+    relabel,      // +CE(f(x), y*): towards a given other label
+};
+
+// A method is data: the loop in unlearn/unlearn.h reads it. One file per method in unlearn/methods/, one line in
+// unlearn/methods/registry.cpp; it is then tested, listed by --help and documented.
+struct Method {
+    std::string name;     // "adv+imp"
+    std::string formula;  // one line
+    std::string data;     // "D_f" or "D_f + D_r"
+    std::string source;
+    Objective objective = Objective::misclassify;
+    bool adversarial = false;  // + CE(f(x'), t) on targeted adversarial images of D_f
+    bool importance = false;   // + lambda / 2 * sum(Omega_bar * (theta - theta0)^2)
+};
+
+const std::vector<Method>& methods();
+// Throws Error for an unknown name, naming the known ones.
+const Method& find_method(const std::string& name);
+
+}  // namespace lethe

@@ -1,0 +1,38 @@
+#include "tensor/error.h"
+#include "unlearn/method.h"
+
+// One line per method: the name of the function its file defines.
+#define LETHE_METHODS(METHOD) \
+    METHOD(neggrad)           \
+    METHOD(adv)               \
+    METHOD(imp)               \
+    METHOD(adv_imp)           \
+    METHOD(relabel)           \
+    METHOD(relabel_adv)       \
+    METHOD(relabel_imp)       \
+    METHOD(relabel_adv_imp)
+
+namespace lethe {
+namespace method {
+#define LETHE_DECLARE(function) Method function();
+LETHE_METHODS(LETHE_DECLARE)
+#undef LETHE_DECLARE
+}  // namespace method
+
+const std::vector<Method>& methods() {
+#define LETHE_CALL(function) method::function(),
+    static const std::vector<Method> list{LETHE_METHODS(LETHE_CALL)};
+#undef LETHE_CALL
+    return list;
+}
+
+const Method& find_method(const std::string& name) {
+    std::string known;
+    for (const Method& candidate : methods()) {
+        if (candidate.name == name) return candidate;
+        known += (known.empty() ? "" : ", ") + candidate.name;
+    }
+    fail("method: unknown name '", name, "'; known ones are ", known);
+}
+
+}  // namespace lethe

@@ -1,0 +1,254 @@
+#include "unlearn/pgd.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+
+#include "autograd/ops.h"
+#include "tensor/error.h"
+#include "tensor/parallel.h"
+#include "unlearn/metrics.h"
+
+namespace lethe {
+namespace {
+
+// One attack on a pool of rows. Everything a task touches lies in its own rows.
+class Attack {
+public:
+    Attack(Model& twin, const Tensor& images, std::span<const int64_t> labels, const PgdOptions& options,
+           uint64_t first_row)
+        : twin_(twin),
+          images_(images),
+          labels_(labels),
+          options_(options),
+          random_(options.seed, Purpose::attack),
+          first_row_(first_row),
+          result_{Tensor::empty(images.shape()), std::vector<PgdReport>(labels.size())} {}
+
+    PgdResult run(const Tensor& start, const std::function<void(int64_t)>& progress);
+
+private:
+    int64_t rows_per_task() const;
+    void attack_rows(int64_t begin, int64_t end, const Tensor& start);
+    void initialise(Tensor& adversarial, int64_t begin);
+    void draw_uniform_box(float* out, int64_t pixels, uint64_t item) const;
+    void draw_in_ball(float* out, const float* image, int64_t pixels, uint64_t item) const;
+    void iterate(Tensor& adversarial, const Tensor& clean, const Tensor& labels);
+    bool all_succeeded(const Tensor& logits, const Tensor& labels) const;
+    void report(const Tensor& adversarial, const Tensor& clean, int64_t begin);
+    PgdReport measure(std::span<const float> logits, int64_t label) const;
+
+    Model& twin_;
+    const Tensor& images_;
+    std::span<const int64_t> labels_;
+    const PgdOptions& options_;
+    Random random_;
+    uint64_t first_row_;
+    PgdResult result_;
+};
+
+double distance(std::span<const float> a, std::span<const float> b, PgdStep::Norm norm) {
+    double squares = 0, largest = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+        squares += difference * difference;
+        largest = std::max(largest, std::abs(difference));
+    }
+    return norm == PgdStep::Norm::l2 ? std::sqrt(squares) : largest;
+}
+
+PgdResult Attack::run(const Tensor& start, const std::function<void(int64_t)>& progress) {
+    const int64_t rows = images_.dim(0), step = rows_per_task();
+    std::mutex mutex;
+    int64_t done = 0;
+    parallel_for((rows + step - 1) / step, [&](int64_t task) {
+        const int64_t begin = task * step, end = std::min(rows, begin + step);
+        attack_rows(begin, end, start);
+        if (!progress) return;
+        const std::lock_guard lock(mutex);
+        done += end - begin;
+        progress(done);
+    });
+    return std::move(result_);
+}
+
+// Rows do not influence each other, so chunks may be cut to give every thread the same work. An attack that stops at
+// success goes row by row: none waits for its neighbours.
+int64_t Attack::rows_per_task() const {
+    if (options_.early_stop) return 1;
+    const int64_t rows = std::max<int64_t>(1, images_.dim(0)), workers = threads();
+    const int64_t at_once = std::min(options_.chunk, rows) * workers;
+    const int64_t tasks = (rows + at_once - 1) / at_once * workers;
+    return (rows + tasks - 1) / tasks;
+}
+
+void Attack::attack_rows(int64_t begin, int64_t end, const Tensor& start) {
+    const Tensor clean = images_.rows(begin, end);
+    const Tensor labels = Tensor::from_int64(
+        {end - begin}, labels_.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
+    Tensor adversarial = result_.images.rows(begin, end);
+    if (start.defined())
+        adversarial.copy_from(start.rows(begin, end));
+    else
+        initialise(adversarial, begin);
+    iterate(adversarial, clean, labels);
+    report(adversarial, clean, begin);
+}
+
+void Attack::initialise(Tensor& adversarial, int64_t begin) {
+    const int64_t rows = adversarial.dim(0), pixels = adversarial.numel() / rows;
+    const Tensor clean = images_.rows(begin, begin + rows);
+    adversarial.copy_from(clean);
+    if (options_.init == PgdOptions::Init::none) return;
+    float* out = adversarial.mutable_data();
+    for (int64_t i = 0; i < rows; ++i) {
+        const uint64_t item = first_row_ + static_cast<uint64_t>(begin + i);
+        if (options_.init == PgdOptions::Init::uniform_box)
+            draw_uniform_box(out + i * pixels, pixels, item);
+        else
+            draw_in_ball(out + i * pixels, clean.data() + i * pixels, pixels, item);
+    }
+    backend(adversarial).pgd_project(adversarial, clean, options_.step);
+}
+
+void Attack::draw_uniform_box(float* out, int64_t pixels, uint64_t item) const {
+    const float low = options_.step.low, range = options_.step.high - options_.step.low;
+    for (int64_t j = 0; j < pixels; ++j) out[j] = low + range * random_.uniform(item, static_cast<uint32_t>(j));
+}
+
+// torchattacks' starts (PGDL2, PGD): for L2 a normal direction and a radius uniform in [0, eps], which in many
+// dimensions is not the uniform distribution in the ball; for Linf that one.
+void Attack::draw_in_ball(float* out, const float* image, int64_t pixels, uint64_t item) const {
+    const float eps = options_.step.eps;
+    if (options_.step.norm == PgdStep::Norm::linf) {
+        for (int64_t j = 0; j < pixels; ++j)
+            out[j] = image[j] + eps * (2.0f * random_.uniform(item, static_cast<uint32_t>(j)) - 1.0f);
+        return;
+    }
+    double squares = 0;
+    for (int64_t j = 0; j < pixels; ++j) {
+        out[j] = random_.normal(item, static_cast<uint32_t>(j));
+        squares += static_cast<double>(out[j]) * static_cast<double>(out[j]);
+    }
+    const auto next_block = static_cast<uint32_t>((pixels + 3) / 4 * 4);  // words that no pixel has used
+    const double radius = static_cast<double>(eps) * static_cast<double>(random_.uniform(item, next_block));
+    const auto factor = static_cast<float>(squares > 0 ? radius / std::sqrt(squares) : 0);
+    for (int64_t j = 0; j < pixels; ++j) out[j] = image[j] + factor * out[j];
+}
+
+void Attack::iterate(Tensor& adversarial, const Tensor& clean, const Tensor& labels) {
+    // The sum of the rows' losses: no row's gradient depends on how many there are. A targeted attack descends, which
+    // is ascent along -CE: the sign is the seed of the backward pass.
+    const Tensor seed = Tensor::full(labels.shape(), options_.targeted ? -1.0f : 1.0f);
+    for (int64_t step = 0; step < options_.steps; ++step) {
+        Var x(adversarial, true);
+        const Var logits = twin_.forward(x, BatchNormMode::running);
+        if (options_.early_stop && all_succeeded(logits.value(), labels)) return;
+        softmax_cross_entropy(logits, labels).backward(seed);
+        backend(adversarial).pgd_step(adversarial, clean, x.grad(), options_.step);
+    }
+}
+
+bool Attack::all_succeeded(const Tensor& logits, const Tensor& labels) const {
+    const auto classes = static_cast<std::size_t>(logits.dim(1));
+    for (std::size_t i = 0; i < labels.int64_values().size(); ++i)
+        if (!measure(logits.values().subspan(i * classes, classes), labels.int64_values()[i]).success) return false;
+    return true;
+}
+
+void Attack::report(const Tensor& adversarial, const Tensor& clean, int64_t begin) {
+    const NoGrad inference;
+    const Var logits = twin_.forward(adversarial, BatchNormMode::running);
+    const auto classes = static_cast<std::size_t>(logits.shape()[1]);
+    const auto pixels = static_cast<std::size_t>(clean.numel() / clean.dim(0));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(clean.dim(0)); ++i) {
+        const std::size_t row = static_cast<std::size_t>(begin) + i;
+        const std::span<const float> image = adversarial.values().subspan(i * pixels, pixels);
+        PgdReport& entry = result_.report[row];
+        entry = measure(logits.value().values().subspan(i * classes, classes), labels_[row]);
+        entry.norm =
+            static_cast<float>(distance(image, clean.values().subspan(i * pixels, pixels), options_.step.norm));
+        const auto [low, high] = std::minmax_element(image.begin(), image.end());
+        entry.low = *low;
+        entry.high = *high;
+    }
+}
+
+// A row with a logit that is no finite number has no prediction, so it never counts as a success.
+PgdReport Attack::measure(std::span<const float> logits, int64_t label) const {
+    const RowScore score = score_row(logits, label);
+    PgdReport entry;
+    entry.predicted = score.predicted;
+    entry.success = score.finite && (score.predicted == label) == options_.targeted;
+    entry.loss = static_cast<float>(score.loss);
+    entry.margin = static_cast<float>(options_.targeted ? score.margin : -score.margin);
+    return entry;
+}
+
+void check_images(const Tensor& images, std::span<const int64_t> labels, int64_t classes, const PgdStep& step) {
+    check(images.defined() && images.rank() == 4 && images.dtype() == DType::float32,
+          "pgd: images must be float32 [N,3,H,W]");
+    check(static_cast<int64_t>(labels.size()) == images.dim(0), "pgd: ", labels.size(), " labels for images ",
+          images.shape());
+    for (const int64_t label : labels)
+        check(label >= 0 && label < classes, "pgd: label ", label, " is outside [0, ", classes, ")");
+    for (const float pixel : images.values())
+        check(pixel >= step.low && pixel <= step.high, "pgd: an image has a pixel of ", pixel, ", outside the box [",
+              step.low, ", ", step.high, "]");
+}
+
+void check_start(const Tensor& start, const Tensor& images, const PgdStep& step) {
+    check(start.shape() == images.shape(), "pgd: the start has shape ", start.shape(), ", the images ", images.shape());
+    const auto pixels = static_cast<std::size_t>(images.numel() / std::max<int64_t>(1, images.dim(0)));
+    const double allowed = static_cast<double>(step.eps) * (1 + 1e-4) + 1e-6;  // float rounding of a projection
+    for (std::size_t i = 0; i < static_cast<std::size_t>(images.dim(0)); ++i) {
+        const std::span<const float> row = start.values().subspan(i * pixels, pixels);
+        const bool inside =
+            std::all_of(row.begin(), row.end(), [&](float p) { return p >= step.low && p <= step.high; });
+        check(inside && distance(row, images.values().subspan(i * pixels, pixels), step.norm) <= allowed, "pgd: row ",
+              i, " of the start lies outside the ball of radius ", step.eps, " or the box [", step.low, ", ", step.high,
+              "]");
+    }
+}
+
+}  // namespace
+
+void PgdOptions::validate() const {
+    check(std::isfinite(step.eps) && step.eps >= 0, "pgd: eps is ", step.eps, "; it must be a finite number >= 0");
+    check(std::isfinite(step.step) && step.step > 0, "pgd: step is ", step.step, "; it must be a finite number > 0");
+    check(steps >= 0, "pgd: steps is ", steps, "; it must be >= 0");
+    check(chunk >= 1, "pgd: chunk is ", chunk, "; it must be >= 1");
+    check(step.low < step.high, "pgd: low is ", step.low, " and high ", step.high, "; low must be the smaller one");
+    check(std::isfinite(step.grad_floor) && step.grad_floor > 0, "pgd: grad_floor is ", step.grad_floor,
+          "; it must be a finite number > 0");
+}
+
+PgdResult pgd(Model& twin, const Tensor& images, std::span<const int64_t> labels, const PgdOptions& options,
+              const Tensor& start, uint64_t first_row, const std::function<void(int64_t)>& progress) {
+    options.validate();
+    check_images(images, labels, twin.spec().classes, options.step);
+    if (start.defined()) check_start(start, images, options.step);
+    return Attack(twin, images, labels, options, first_row).run(start, progress);
+}
+
+std::vector<int64_t> draw_targets(std::span<const int64_t> labels, int64_t repeats, int64_t classes, bool fallback,
+                                  uint64_t seed) {
+    check(repeats >= 1, "pgd: ", repeats, " targets per image asked for; there must be at least 1");
+    check(classes >= 2, "pgd: targets need at least 2 classes, got ", classes);
+    const Random random(seed, Purpose::label);
+    std::vector<int64_t> targets;
+    targets.reserve(labels.size() * static_cast<std::size_t>(repeats));
+    for (int64_t repeat = 0; repeat < repeats; ++repeat)
+        for (const int64_t label : labels) {
+            const uint64_t item = targets.size();
+            // A label beyond the classes drawn from (a restricted set of targets) excludes none of them.
+            const bool among = label >= 0 && label < classes;
+            int64_t target = random.below(fallback || !among ? classes : classes - 1, item);
+            if (among && fallback && target == label) target = classes / 2;
+            if (among && !fallback && target >= label) ++target;
+            targets.push_back(target);
+        }
+    return targets;
+}
+
+}  // namespace lethe

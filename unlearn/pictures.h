@@ -1,0 +1,26 @@
+// The pictures of a run.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "unlearn/pgd.h"
+#include "unlearn/unlearn.h"
+
+namespace lethe {
+
+// Rows of original / adversarial / difference (magnified, grey = none), at most `limit` images, with labels.
+// adversarial rows are repeat-major: row i belongs to image i % originals.dim(0).
+void write_attack_sheet(const std::filesystem::path& path, const Tensor& originals, const std::vector<int64_t>& labels,
+                        const Tensor& adversarial, const std::vector<int64_t>& targets,
+                        const std::vector<PgdReport>& report, const std::vector<std::string>& class_names,
+                        int64_t limit = 6);
+
+// D_f accuracy and mean margin against steps, one curve per method.
+void write_trace_chart(const std::filesystem::path& path,
+                       const std::vector<std::pair<std::string, std::vector<StepTrace>>>& traces, int64_t forget_size);
+
+}  // namespace lethe

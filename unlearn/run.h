@@ -1,0 +1,65 @@
+// A whole unlearning run: forget set, attack, importance, every method, evaluation, files. Resumable at any point.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "unlearn/metrics.h"
+#include "unlearn/pgd.h"
+#include "unlearn/run_directory.h"
+#include "unlearn/unlearn.h"
+
+namespace lethe {
+
+// Tells the caller what goes on; the library itself prints nothing.
+class Reporter {
+public:
+    virtual ~Reporter() = default;
+    // A phase of `total` units begins ("attack", "rows"); total 0 = unknown. Then progress(done, detail), then
+    // end(summary).
+    virtual void begin(const std::string& phase, int64_t total, const std::string& unit) = 0;
+    virtual void progress(int64_t done, const std::string& detail) = 0;
+    virtual void end(const std::string& summary) = 0;
+    virtual void note(const std::string& line) = 0;  // a warning or a fact worth a line
+};
+
+struct RunOptions {
+    std::vector<std::string> methods{"neggrad", "adv", "imp", "adv+imp"};
+    UnlearnOptions unlearn;
+    PgdOptions attack;
+    int64_t repeats = 20;            // adversarial images per image of D_f
+    std::string relabel = "random";  // y*: "random" (another class, drawn), "second" (the runner-up), or a class name
+    int64_t retain_limit = 0;        // evaluate at most this many of D_r, evenly spread; 0 = all
+    uint64_t seed = 0;
+    double checkpoint_seconds = 5;  // at most this much work is lost by a kill
+};
+
+// One line of the comparison.
+struct MethodResult {
+    std::string method;  // "before" for the untouched model
+    Evaluation forget, retain, test;
+    Verdict verdict = Verdict::not_forgotten;
+    std::string reason;
+    int64_t steps = 0;
+    double seconds = 0;  // unlearning alone: without attack, importance and evaluation of D_r and D_test
+};
+Json to_json(const MethodResult& result);
+
+struct RunResult {
+    std::vector<MethodResult> rows;  // "before" first
+    double attack_seconds = 0, importance_seconds = 0;
+};
+
+// Runs everything that is not yet in `directory`. `model` stays as it is; each method starts from a copy of it.
+// Writes: forget_set.json, before.json, adversarial.safetensors + attack.json + attack.png, importance.safetensors +
+// importance.json, METHOD/{trace.jsonl,checkpoint.safetensors,weights.safetensors,result.json}, trace.png,
+// results.json, results.csv.
+RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
+                         const RunOptions& options, const RunDirectory& directory, Reporter& reporter);
+
+// The comparison as text, one row per method.
+std::string comparison_table(const std::vector<MethodResult>& rows);
+
+}  // namespace lethe

@@ -1,0 +1,363 @@
+#include "unlearn/unlearn.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "autograd/ops.h"
+#include "tensor/error.h"
+#include "tensor/random.h"
+#include "unlearn/metrics.h"
+
+namespace lethe {
+namespace {
+
+// Images with labels, ready for one forward pass.
+struct Batch {
+    Tensor images, labels;
+    int64_t size() const { return images.dim(0); }
+};
+
+// Rows `order[begin, end)` in memory of their own.
+Batch gather(const Tensor& images, std::span<const int64_t> labels, std::span<const int64_t> order) {
+    Batch batch{Tensor::empty(images.shape().with_rows(static_cast<int64_t>(order.size()))),
+                Tensor::empty({static_cast<int64_t>(order.size())}, DType::int64)};
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        const auto row = static_cast<int64_t>(i);
+        batch.images.rows(row, row + 1).copy_from(images.rows(order[i], order[i] + 1));
+        batch.labels.mutable_int64_data()[i] = labels[static_cast<std::size_t>(order[i])];
+    }
+    return batch;
+}
+
+Batch slice(const Tensor& images, std::span<const int64_t> labels, int64_t begin, int64_t end) {
+    const auto first = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(end - begin);
+    return {images.rows(begin, end), Tensor::from_int64({end - begin}, labels.subspan(first, count))};
+}
+
+// Infinity and NaN are the floats whose exponent bits are all set; in integers the scan is vectorised.
+bool all_finite(std::span<const float> values) {
+    constexpr uint32_t exponent = 0x7f800000;
+    uint32_t any = 0;
+    for (const float value : values)
+        any |= static_cast<uint32_t>((std::bit_cast<uint32_t>(value) & exponent) == exponent);
+    return any == 0;
+}
+
+bool all_finite(const StateDict& state) {
+    return std::all_of(state.begin(), state.end(), [](const auto& entry) {
+        return entry.second.dtype() != DType::float32 || all_finite(entry.second.values());
+    });
+}
+
+double mean_of(const Tensor& values) {
+    const std::span<const float> all = values.values();
+    return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
+}
+
+void check_labels(const std::vector<int64_t>& labels, const Tensor& images, int64_t classes, const char* what) {
+    check(static_cast<int64_t>(labels.size()) == images.dim(0), "unlearn: ", labels.size(), " ", what, " for images ",
+          images.shape());
+    for (const int64_t label : labels)
+        check(label >= 0 && label < classes, "unlearn: ", what, " must lie in [0, ", classes, "), one is ", label);
+}
+
+void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
+    check(task.images.defined() && task.images.rank() == 4 && task.images.dim(0) > 0,
+          "unlearn: the forget set must be images [k,3,H,W] with at least one image");
+    check_labels(task.labels, task.images, classes, "labels");
+    if (method.objective == Objective::relabel) {
+        check_labels(task.relabels, task.images, classes, "new labels");
+        for (std::size_t i = 0; i < task.labels.size(); ++i)
+            check(task.labels[i] != task.relabels[i], "unlearn: image ", i, " of the forget set has its true label ",
+                  task.labels[i], " as its new label");
+    }
+    if (method.adversarial) {
+        check(task.adversarial.defined() && task.adversarial.rank() == 4 && task.adversarial.dim(0) > 0,
+              "unlearn: method ", method.name, " needs adversarial images");
+        check_labels(task.adversarial_labels, task.adversarial, classes, "adversarial labels");
+        check(task.adversarial.dim(0) % task.images.dim(0) == 0, "unlearn: ", task.adversarial.dim(0),
+              " adversarial images are no multiple of the ", task.images.dim(0), " images to forget");
+    }
+    check(!method.importance || !task.penalty.empty(), "unlearn: method ", method.name, " needs importance weights");
+}
+
+OptimizerSpec with_switches(OptimizerSpec spec, const Switches& switches) {
+    spec.decay_all = switches.decay_all;
+    return spec;
+}
+
+// The loop's state. Which images a step uses follows from its number alone, so a checkpoint holds no positions.
+class Run {
+public:
+    Run(Model& model, const Method& method, const ForgetTask& task, const UnlearnOptions& options)
+        : model_(model),
+          method_(method),
+          task_(task),
+          options_(options),
+          optimizer_(model.net().parameters(), with_switches(options.optimizer, options.switches)),
+          twin_(fold_batchnorm(model)),
+          // the labels whose cross entropy moves and whose count is the goal
+          labels_(method.objective == Objective::relabel ? task.relabels : task.labels) {
+        if (method.importance) optimizer_.set_penalty(task.penalty, options.lambda);
+        if (method.adversarial)
+            order_ = adversarial_order(task.images.dim(0), task.adversarial.dim(0) / task.images.dim(0),
+                                       options.forget_batch, options.switches.adv_order_batch);
+    }
+
+    void load(const UnlearnState& state);
+    UnlearnResult loop(const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step);
+
+private:
+    bool step(StepTrace& trace);
+    void accumulate_gradients(StepTrace& trace);
+    bool test(StepTrace& trace);
+    bool ended();
+    bool finish(Verdict verdict, std::string reason);
+    bool goal_met(const Evaluation& evaluation) const;
+    std::string standing() const;
+    Batch forget_batch(int64_t position) const;
+    Batch adversarial_batch(int64_t position);
+    double add_gradient(const Batch& batch, double weight);
+    double seconds() const;
+    UnlearnState snapshot() const;
+
+    bool relabels() const { return method_.objective == Objective::relabel; }
+    int64_t needed_in_a_row() const { return options_.switches.stop_on_first_zero ? 1 : options_.stop.in_a_row; }
+
+    Model& model_;
+    const Method& method_;
+    const ForgetTask& task_;
+    const UnlearnOptions& options_;
+    Optimizer optimizer_;
+    std::unique_ptr<Model> twin_;
+    std::vector<int64_t> labels_;
+    std::vector<int64_t> order_;       // of adversarial rows
+    std::vector<int64_t> pass_order_;  // the same, shuffled for pass `pass_`
+    int64_t pass_ = -1;
+
+    int64_t step_ = 0, goal_in_a_row_ = 0;
+    int64_t forget_correct_ = 0;
+    double seconds_before_ = 0;
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+    UnlearnResult result_;
+};
+
+void Run::load(const UnlearnState& state) {
+    check(state.step >= 0 && state.goal_in_a_row >= 0, "unlearn: the state to resume has a negative step");
+    model_.load_state(state.weights);
+    optimizer_.load_state(state.optimizer);
+    step_ = state.step;
+    goal_in_a_row_ = state.goal_in_a_row;
+    seconds_before_ = state.seconds;
+    fold_into(model_, *twin_);
+    forget_correct_ = evaluate_logits(predict(*twin_, task_.images), labels_).accuracy.correct;
+}
+
+UnlearnState Run::snapshot() const {
+    UnlearnState state{.step = step_,
+                       .goal_in_a_row = goal_in_a_row_,
+                       .seconds = seconds(),
+                       .weights = {},
+                       .optimizer = optimizer_.state()};
+    for (const auto& [name, tensor] : model_.state()) state.weights.emplace_back(name, tensor.clone());
+    return state;
+}
+
+double Run::seconds() const {
+    return seconds_before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+UnlearnResult Run::loop(const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step) {
+    while (!ended()) {
+        StepTrace trace;
+        if (!step(trace)) break;
+        const bool go_on = !on_step || on_step(trace, [this] { return snapshot(); });
+        if (!go_on && !ended()) {
+            finish(Verdict::not_forgotten, concat("stopped from outside after step ", step_, " with ", standing()));
+            break;
+        }
+    }
+    result_.steps = step_;
+    result_.seconds = seconds();
+    return result_;
+}
+
+bool Run::finish(Verdict verdict, std::string reason) {
+    result_.verdict = verdict;
+    result_.reason = std::move(reason);
+    return true;
+}
+
+std::string Run::standing() const {
+    return concat(forget_correct_, " of ", task_.images.dim(0), " images given their ", relabels() ? "new" : "true",
+                  " label");
+}
+
+bool Run::ended() {
+    const StopRule& stop = options_.stop;
+    if (goal_in_a_row_ >= needed_in_a_row())
+        return finish(Verdict::forgotten,
+                      concat("the goal was met at step ", step_, ", ", goal_in_a_row_, " in a row, with ", standing()));
+    if (step_ >= stop.max_steps)
+        return finish(Verdict::not_forgotten,
+                      concat("the budget of ", stop.max_steps, " steps ended with ", standing()));
+    if (stop.max_seconds > 0 && step_ > 0 && seconds() >= stop.max_seconds)
+        return finish(Verdict::not_forgotten,
+                      concat("the budget of ", stop.max_seconds, " s ended after step ", step_, " with ", standing(),
+                             "; a run ended by time is not reproducible"));
+    return false;
+}
+
+// One optimizer step and the test of D_f after it. False when the run has diverged.
+bool Run::step(StepTrace& trace) {
+    trace.step = step_ + 1;
+    trace.lr = static_cast<double>(optimizer_.lr());
+    trace.penalty = method_.importance ? optimizer_.penalty() : 0.0;
+    accumulate_gradients(trace);
+    if (!std::isfinite(trace.forget_loss) || !std::isfinite(trace.adversarial_loss) || !std::isfinite(trace.penalty))
+        return !finish(Verdict::diverged, concat("a loss was no finite number at step ", trace.step));
+    optimizer_.step();
+    ++step_;
+    if (!all_finite(model_.state()))
+        return !finish(Verdict::diverged, concat("a weight was no finite number after step ", step_));
+    return test(trace);
+}
+
+void Run::accumulate_gradients(StepTrace& trace) {
+    const double direction = relabels() ? 1 : -1;
+    const bool weighted = options_.switches.size_weighted_ce;
+    model_.net().zero_grad();
+    if (!method_.adversarial) {
+        const double weight = weighted ? 1.0 : static_cast<double>(options_.forget_weight);
+        trace.forget_loss = add_gradient(forget_batch(step_), direction * weight);
+        return;
+    }
+    const int64_t rows = task_.adversarial.dim(0), size = options_.adversarial_batch;
+    const Batch adversarial = adversarial_batch(step_);
+    const Batch forget = forget_batch(step_ % ((rows + size - 1) / size));
+    const auto share = static_cast<double>(forget.size()) / static_cast<double>(forget.size() + adversarial.size());
+    const double forget_weight = weighted ? share : static_cast<double>(options_.forget_weight);
+    const double adversarial_weight = weighted ? 1 - share : static_cast<double>(options_.adversarial_weight);
+    trace.adversarial_loss = add_gradient(adversarial, adversarial_weight);
+    trace.forget_loss = add_gradient(forget, direction * forget_weight);
+}
+
+// D_f through the folded twin. False when a logit is no finite number.
+bool Run::test(StepTrace& trace) {
+    fold_into(model_, *twin_);
+    const Evaluation evaluation = evaluate_logits(predict(*twin_, task_.images), labels_);
+    if (!evaluation.finite)
+        return !finish(Verdict::diverged, concat("a logit was no finite number after step ", step_));
+    forget_correct_ = trace.forget_correct = evaluation.accuracy.correct;
+    trace.mean_margin = evaluation.mean_margin;
+    trace.max_margin = evaluation.max_margin;
+    goal_in_a_row_ = goal_met(evaluation) ? goal_in_a_row_ + 1 : 0;
+    trace.seconds = seconds();
+    return true;
+}
+
+bool Run::goal_met(const Evaluation& evaluation) const {
+    const double margin = options_.switches.stop_on_first_zero ? 0 : options_.stop.margin;
+    const Accuracy& accuracy = evaluation.accuracy;
+    if (relabels()) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation.min_margin >= margin);
+    return accuracy.correct == 0 && (margin <= 0 || evaluation.max_margin <= -margin);
+}
+
+Batch Run::forget_batch(int64_t position) const {
+    const int64_t rows = task_.images.dim(0), size = options_.forget_batch, batches = (rows + size - 1) / size;
+    const int64_t begin = position % batches * size;
+    return slice(task_.images, labels_, begin, std::min(rows, begin + size));
+}
+
+// Batches do not span the end of a pass.
+Batch Run::adversarial_batch(int64_t position) {
+    const int64_t rows = task_.adversarial.dim(0), size = options_.adversarial_batch;
+    const int64_t batches = (rows + size - 1) / size, pass = position / batches;
+    const int64_t begin = position % batches * size, end = std::min(rows, begin + size);
+    if (!options_.shuffle && !options_.switches.adv_order_batch)
+        return slice(task_.adversarial, task_.adversarial_labels, begin, end);
+    if (pass != pass_) {
+        pass_ = pass;
+        pass_order_ = order_;
+        if (options_.shuffle) {
+            const Random random(options_.seed, Purpose::shuffle);
+            const std::vector<int64_t> shuffled = random.permutation(rows, static_cast<uint64_t>(pass));
+            for (std::size_t i = 0; i < shuffled.size(); ++i)
+                pass_order_[i] = order_[static_cast<std::size_t>(shuffled[i])];
+        }
+    }
+    return gather(
+        task_.adversarial, task_.adversarial_labels,
+        std::span(pass_order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
+}
+
+// Adds the gradient of weight * mean CE; returns mean CE. Each batch has its own forward and backward pass: with batch
+// statistics, BatchNorm must not see the two sets as one, and its running statistics see them in the order of calls.
+double Run::add_gradient(const Batch& batch, double weight) {
+    const BatchNormMode mode = options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running;
+    Var loss = softmax_cross_entropy(model_.forward(batch.images, mode), batch.labels);
+    loss.backward(Tensor::full(loss.shape(), static_cast<float>(weight / static_cast<double>(batch.size()))));
+    return mean_of(loss.value());
+}
+
+}  // namespace
+
+void UnlearnOptions::validate() const {
+    check(forget_batch >= 1, "unlearn: forget_batch is ", forget_batch, "; it must be >= 1");
+    check(adversarial_batch >= 1, "unlearn: adversarial_batch is ", adversarial_batch, "; it must be >= 1");
+    check(std::isfinite(lambda) && lambda >= 0, "unlearn: lambda is ", lambda, "; it must be a finite number >= 0");
+    check(std::isfinite(forget_weight) && forget_weight >= 0, "unlearn: forget_weight is ", forget_weight,
+          "; it must be a finite number >= 0");
+    check(std::isfinite(adversarial_weight) && adversarial_weight >= 0, "unlearn: adversarial_weight is ",
+          adversarial_weight, "; it must be a finite number >= 0");
+    check(stop.in_a_row >= 1, "unlearn: in_a_row is ", stop.in_a_row, "; it must be >= 1");
+    check(std::isfinite(stop.margin) && stop.margin >= 0, "unlearn: margin is ", stop.margin,
+          "; it must be a finite number >= 0");
+    check(stop.max_steps >= 1, "unlearn: max_steps is ", stop.max_steps, "; it must be >= 1");
+    check(std::isfinite(stop.max_seconds) && stop.max_seconds >= 0, "unlearn: max_seconds is ", stop.max_seconds,
+          "; it must be a finite number >= 0");
+}
+
+const char* name(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::forgotten:
+            return "forgotten";
+        case Verdict::not_forgotten:
+            return "not-forgotten";
+        case Verdict::diverged:
+            return "diverged";
+    }
+    return "";
+}
+
+UnlearnResult unlearn(Model& model, const Method& method, const ForgetTask& task, const UnlearnOptions& options,
+                      const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step,
+                      const std::optional<UnlearnState>& resume) {
+    options.validate();
+    check_task(task, method, model.spec().classes);
+    Run run(model, method, task, options);
+    if (resume) run.load(*resume);
+    return run.loop(on_step);
+}
+
+std::vector<int64_t> adversarial_order(int64_t images, int64_t repeats, int64_t forget_batch, bool batch_major) {
+    check(images >= 1 && repeats >= 1 && forget_batch >= 1,
+          "unlearn: adversarial_order needs at least one image, one repeat and one image per batch");
+    std::vector<int64_t> order;
+    order.reserve(static_cast<std::size_t>(images * repeats));
+    const int64_t size = batch_major ? forget_batch : images;
+    for (int64_t begin = 0; begin < images; begin += size)
+        for (int64_t repeat = 0; repeat < repeats; ++repeat)
+            for (int64_t image = begin; image < std::min(images, begin + size); ++image)
+                order.push_back(repeat * images + image);
+    return order;
+}
+
+bool collapsed(int64_t correct, int64_t total, int64_t classes) {
+    return total > 0 && 2 * correct * classes <= 3 * total;
+}
+
+}  // namespace lethe

@@ -1,0 +1,110 @@
+// The unlearning loop: one method on one model and one forget set.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/model.h"
+#include "nn/optim.h"
+#include "unlearn/importance.h"
+#include "unlearn/method.h"
+#include "unlearn/protocol.h"
+
+namespace lethe {
+
+// When to stop. The first rule that holds ends the run.
+struct StopRule {
+    int64_t in_a_row =
+        1;  // goal met (D_f accuracy 0; relabel: every image has its new label) after this many steps in a row
+    double margin = 0;  // > 0: goal also needs every image wrong (relabel: right) by at least this many logits
+    int64_t max_steps = 5000;
+    double max_seconds = 0;  // 0 = no limit; a run ended by time is not reproducible, and says so
+};
+
+struct UnlearnOptions {
+    Switches switches;
+    OptimizerSpec optimizer{.name = "sgd", .lr = 1e-3f, .momentum = 0.9f, .weight_decay = 1e-4f};
+    StopRule stop;
+    int64_t forget_batch = 32;
+    int64_t adversarial_batch = 256;
+    float lambda = 1.0f;         // weight of the importance penalty
+    float forget_weight = 1.0f;  // weights of the two cross entropies where size_weighted_ce is off
+    float adversarial_weight = 1.0f;
+    bool shuffle =
+        false;  // order of adversarial rows per pass, from stream Purpose::shuffle; the reference never shuffles
+    uint64_t seed = 0;
+
+    void validate() const;  // throws Error naming the option and its range
+};
+
+// What the method may look at. Nothing here knows D_r.
+struct ForgetTask {
+    Tensor images;                  // D_f [k,3,H,W]
+    std::vector<int64_t> labels;    // true labels
+    std::vector<int64_t> relabels;  // y*, for the relabel objective
+    Tensor adversarial;  // x' [n,3,H,W], repeat-major as draw_targets() and pgd() make them; for methods that use them
+    std::vector<int64_t> adversarial_labels;
+    StateDict penalty;  // Omega_bar, for methods that use it
+};
+
+// One line of the trace, after one optimizer step.
+struct StepTrace {
+    int64_t step = 0;             // from 1
+    double forget_loss = 0;       // mean CE(f(x), y) or CE(f(x), y*) of the step's D_f batch, before the step
+    double adversarial_loss = 0;  // mean CE(f(x'), t) of the step's batch; 0 where the method has none
+    double penalty = 0;           // sum(Omega_bar (theta - theta0)^2) / 2 before the step
+    int64_t forget_correct = 0;   // D_f images still given their true label after the step (relabel: their new one)
+    double mean_margin = 0, max_margin = 0;  // of D_f, true label (relabel: new label), after the step
+    double lr = 0;
+    double seconds = 0;  // since the start of this arm, evaluation included
+};
+
+enum class Verdict {
+    forgotten,      // the stop rule's goal was met by a model that is still a classifier
+    not_forgotten,  // the budget ended first
+    diverged,       // NaN or infinity in a loss, weight or logit, or retained accuracy near chance
+};
+const char* name(Verdict verdict);  // "forgotten", "not-forgotten", "diverged"
+
+// Everything needed to continue bit-identically after a kill.
+struct UnlearnState {
+    int64_t step = 0;
+    int64_t goal_in_a_row = 0;
+    double seconds = 0;
+    StateDict weights;  // parameters and buffers
+    StateDict optimizer;
+};
+
+struct UnlearnResult {
+    Verdict verdict = Verdict::not_forgotten;  // before the caller's look at retained accuracy
+    std::string reason;                        // one sentence: which rule ended it
+    int64_t steps = 0;
+    double seconds = 0;
+};
+
+// Runs `method` on `model` in place.
+//   ADV   each step: the next adversarial batch forward, then the next D_f batch (cycling; every pass over the
+//         adversarial rows starts with the first one, and its last batch may be short), one optimizer step.
+//   other each step: the next D_f batch.
+// D_f is tested after every step with running statistics. At least one step is made.
+// Minimised: s w_f CE(D_f) + w_a CE(x', t) + lambda penalty; s = -1 for misclassify, +1 for relabel. With the switch
+// size-weighted-ce, w_f and w_a are the batches' shares of the step's images (1 and 0 without adversarial ones).
+// The switches decay-all and stop-on-first-zero decide over optimizer.decay_all, stop.in_a_row and stop.margin.
+// on_step(trace, snapshot): called after each step; snapshot() copies the state for a checkpoint. Return false to stop.
+// A step that ends in divergence is not shown to it: no checkpoint ever holds NaN.
+// resume: a state from an earlier snapshot of the same call; `model` holds the weights that call began with.
+UnlearnResult unlearn(Model& model, const Method& method, const ForgetTask& task, const UnlearnOptions& options,
+                      const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step = {},
+                      const std::optional<UnlearnState>& resume = {});
+
+// In which order a pass goes over the adversarial rows of `images` images with `repeats` each, which lie repeat-major
+// (all images, then all again). false: as they lie. true: for each batch of `forget_batch` images, all their repeats.
+std::vector<int64_t> adversarial_order(int64_t images, int64_t repeats, int64_t forget_batch, bool batch_major);
+
+// True when retained accuracy is no better than guessing: correct/total <= 1.5 / classes.
+bool collapsed(int64_t correct, int64_t total, int64_t classes);
+
+}  // namespace lethe
