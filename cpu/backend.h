@@ -2,6 +2,7 @@
 // cut into fixed chunks, and sums over chunks are added in the chunks' order.
 #pragma once
 
+#include "cpu/conv2d_pack.h"
 #include "cpu/conv2d_plan.h"
 #include "cpu/packed_weights.h"
 #include "cpu/simd.h"
@@ -58,6 +59,9 @@ protected:
     void adam_impl(std::span<AdamItem> items, const Adam& op) override;
 
 private:
+    const float* packed_weights(const Tensor& w, Packing packing);
+    const float* packed_weights(const Tensor& w, const ConvPlan& plan);
+
     const simd::Kernels& kernels_;
     ConvPlans plans_;
     PackedWeights packed_;

@@ -1,5 +1,6 @@
 #include "cpu/backend.h"
 #include "cpu/channels.h"
+#include "cpu/conv2d_pack.h"
 
 namespace lethe {
 namespace {
@@ -10,6 +11,31 @@ ConvKey image_key(ConvKind kind, const Shape& x, const Shape& w, const Conv2d& o
 }
 
 int64_t image_size(const Shape& shape) { return shape[1] * shape[2] * shape[3]; }
+
+bool same_padding(const Shape& w, const Conv2d& op) {
+    return w[2] == w[3] && ((w[2] == 3 && op.pad == 1) || (w[2] == 1 && op.pad == 0));
+}
+
+// Which convolutions the own kernels do: see cpu/simd.h.
+bool own_forward(const simd::Kernels& kernels, const Shape& w, const Conv2d& op) {
+    return kernels.conv_wide != nullptr && same_padding(w, op) && op.stride <= 2 && w[0] % 16 == 0;
+}
+
+bool own_grad_x_wide(const simd::Kernels& kernels, const Shape& w, const Conv2d& op) {
+    return kernels.conv_wide != nullptr && same_padding(w, op) && op.stride == 1 && w[1] % 16 == 0;
+}
+
+bool own_grad_x_narrow(const simd::Kernels& kernels, const Shape& x, const Shape& w, const Conv2d& op) {
+    return kernels.conv_narrow != nullptr && same_padding(w, op) && op.stride == 1 && w[2] == 3 && w[0] % 16 == 0 &&
+           w[1] <= 4 && x[3] >= 4;
+}
+
+template <class Image>
+void for_images(int64_t images, Image&& image) {
+    for_chunks(images, images_per_chunk, [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n) image(n);
+    });
+}
 
 // Images per partial gradient. Few partial sums when the weights are large: each is as large as the weights.
 int64_t grad_w_chunk(int64_t images, int64_t weights) {
@@ -28,39 +54,67 @@ Tensor CpuBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Ten
                                      bool relu, const Conv2d& op) {
     Tensor y = Tensor::empty(op.output_shape(x.shape(), w.shape()));
     if (y.numel() == 0) return y;
-    const ConvPlan& plan = plans_.get(image_key(ConvKind::forward, x.shape(), w.shape(), op));
-    const float* packed = packed_.get(w, &plan, plan.packed_count(),
-                                      [&](const float* from, float* to) { plan.pack(from, to); });
-    const int64_t in = image_size(x.shape()), out = image_size(y.shape()), period = period_of(y.dim(1));
-    const bool epilogue = bias.defined() || residual.defined() || relu;
-    const Pattern zero(1, period, [](int64_t) { return 0.0f; }), one(1, period, [](int64_t) { return 1.0f; });
-    const Pattern shift(y.dim(1), period, [&](int64_t k) { return bias.defined() ? bias.data()[k] : 0.0f; });
-    const simd::ChannelAffine affine{zero.data(), one.data(), shift.data(), period, relu};
-    const float *from = x.data(), *add = residual.defined() ? residual.data() : nullptr;
+    const int64_t in = image_size(x.shape()), out = image_size(y.shape());
+    const float *from = x.data(), *shift = bias.defined() ? bias.data() : nullptr;
+    const float* add = residual.defined() ? residual.data() : nullptr;
     float* to = y.mutable_data();
-    for_chunks(x.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) {
-            plan.run(from + n * in, packed, to + n * out);
-            if (epilogue)
-                kernels_.channel_affine(to + n * out, add ? add + n * out : nullptr, to + n * out, out, affine);
-        }
+    if (own_forward(kernels_, w.shape(), op)) {
+        const float* packed = packed_weights(w, Packing::wide);
+        simd::ConvImage image{x.dim(2), x.dim(3), x.dim(1), y.dim(2), y.dim(3), y.dim(1), w.dim(2), op.stride,
+                              shift,    nullptr,  relu};
+        for_images(x.dim(0), [&, image](int64_t n) mutable {
+            image.residual = add == nullptr ? nullptr : add + n * out;
+            kernels_.conv_wide(from + n * in, packed, to + n * out, image);
+        });
+        return y;
+    }
+    const ConvPlan& plan = plans_.get(image_key(ConvKind::forward, x.shape(), w.shape(), op));
+    const float* packed = packed_weights(w, plan);
+    if (shift == nullptr && add == nullptr && !relu) {
+        for_images(x.dim(0), [&](int64_t n) { plan.run(from + n * in, packed, to + n * out); });
+        return y;
+    }
+    const int64_t period = period_of(y.dim(1));
+    const Pattern zeros(1, period, [](int64_t) { return 0.0f; }), ones(1, period, [](int64_t) { return 1.0f; });
+    const Pattern shifts(y.dim(1), period, [&](int64_t k) { return shift == nullptr ? 0.0f : shift[k]; });
+    const simd::ChannelAffine affine{zeros.data(), ones.data(), shifts.data(), period, relu};
+    for_images(x.dim(0), [&](int64_t n) {
+        plan.run(from + n * in, packed, to + n * out);
+        kernels_.channel_affine(to + n * out, add == nullptr ? nullptr : add + n * out, to + n * out, out, affine);
     });
     return y;
 }
 
+// With stride 1 the gradient for x is itself a convolution, of grad_y with the turned kernel.
 Tensor CpuBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) {
     Tensor grad_x = Tensor::empty(x);
     if (grad_x.numel() == 0) return grad_x;
-    const ConvPlan& plan = plans_.get(image_key(ConvKind::grad_x, x, w.shape(), op));
-    const float* packed = packed_.get(w, &plan, plan.packed_count(),
-                                      [&](const float* from, float* to) { plan.pack(from, to); });
     const int64_t in = image_size(x), out = image_size(grad_y.shape());
     const float* from = grad_y.data();
     float* to = grad_x.mutable_data();
-    for_chunks(x[0], images_per_chunk, [&](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) plan.run(from + n * out, packed, to + n * in);
-    });
+    const bool wide = own_grad_x_wide(kernels_, w.shape(), op);
+    if (wide || own_grad_x_narrow(kernels_, x, w.shape(), op)) {
+        const float* packed = packed_weights(w, wide ? Packing::wide_flipped : Packing::narrow_flipped);
+        const simd::ConvImage image{x[2],     x[3], grad_y.dim(1), x[2],    x[3], x[1],
+                                    w.dim(2), 1,    nullptr,       nullptr, false};
+        const auto kernel = wide ? kernels_.conv_wide : kernels_.conv_narrow;
+        for_images(x[0], [&](int64_t n) { kernel(from + n * out, packed, to + n * in, image); });
+        return grad_x;
+    }
+    const ConvPlan& plan = plans_.get(image_key(ConvKind::grad_x, x, w.shape(), op));
+    const float* packed = packed_weights(w, plan);
+    for_images(x[0], [&](int64_t n) { plan.run(from + n * out, packed, to + n * in); });
     return grad_x;
+}
+
+const float* CpuBackend::packed_weights(const Tensor& w, Packing packing) {
+    return packed_.get(w, layout_of(packing), w.numel(), [&](const float* from, float* to) {
+        pack_weights(packing, w.shape(), from, to);
+    });
+}
+
+const float* CpuBackend::packed_weights(const Tensor& w, const ConvPlan& plan) {
+    return packed_.get(w, &plan, plan.packed_count(), [&](const float* from, float* to) { plan.pack(from, to); });
 }
 
 Tensor CpuBackend::conv2d_grad_w_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {

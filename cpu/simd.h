@@ -65,13 +65,14 @@ struct AdamFactors {
     float step_size, beta1, beta2, inv_sqrt_correction2, eps, weight_decay, lambda;
 };
 
-// One image of a convolution with a square kernel of 1 (pad 0) or 3 (pad 1) and stride 1 or 2; channels-last.
+// One image of a convolution with a kernel of 1x1 (pad 0) or 3x3 (pad 1) and stride 1 or 2, channels-last:
+// y = relu?(conv(x) + bias? + residual?).
 struct ConvImage {
     int64_t height, width, in_channels;
     int64_t out_height, out_width, out_channels;
     int64_t kernel, stride;
     const float* bias;      // [out_channels] or null
-    const float* residual;  // as y, or null
+    const float* residual;  // laid out as y, or null
     bool relu;
 };
 
@@ -118,6 +119,13 @@ struct Kernels {
 
     // One image of a projected gradient step; grad null: projection only.
     void (*pgd_step)(float* x_adv, const float* x, const float* grad, int64_t n, const Pgd& op);
+
+    // Null where this instruction set has none (oneDNN does the work then).
+    // wide: out_channels is a multiple of 16; weights packed [out/16][kernel*kernel][in][16].
+    void (*conv_wide)(const float* x, const float* packed, float* y, const ConvImage& op);
+    // narrow: 3x3, stride 1, width at least 4, in_channels a multiple of 16, out_channels 1 to 4; weights packed
+    // [kernel*kernel][out][in]. Neither bias nor residual nor relu: this is the gradient for the image of a first layer.
+    void (*conv_narrow)(const float* x, const float* packed, float* y, const ConvImage& op);
 
     void (*sgd)(const SgdArrays& arrays, int64_t n, const SgdFactors& factors);
     void (*adam)(const AdamArrays& arrays, int64_t n, const AdamFactors& factors);

@@ -45,9 +45,8 @@ const std::vector<DatasetKind>& dataset_kinds();
 // "cifar10:DIR"         data_batch_1..5.bin and test_batch.bin (3073-byte records: label, then R, G, B planes);
 //                       batches.meta.txt names the classes when present. The files of the original have 10,000 records
 //                       each; any whole number from 1 to that is accepted, so extracts can be used
-// "folder:DIR"          DIR/train/CLASS/*.png|jpg|jpeg|bmp|ppm and DIR/test/CLASS/...; classes (those of train) and
-// files
-//                       in name order; one size, converted to RGB; other files and hidden ones are ignored
+// "folder:DIR"          DIR/train/CLASS/*.png|jpg|jpeg|bmp|ppm and DIR/test/CLASS/...; classes (those of
+//                       train) and files in name order; one size, converted to RGB; other and hidden files are ignored
 // "synthetic[:SEED[:TRAIN_COUNT]]"
 //                       generated, see data/synthetic.h; SEED 0 and 4000 training images unless given, 1000 test images
 // Throws Error naming the file and what is wrong with it.

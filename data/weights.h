@@ -17,13 +17,14 @@ struct WeightFile {
 };
 
 // Reads any supported file, by content and not by its name:
-//   safetensors          F32 F64 F16 BF16 I64
+//   safetensors          F32 F64 F16 BF16 I64 (I32 I16 I8 U8 BOOL too); entries in the order of their data
 //   PyTorch zip          torch.save since 1.6
 //   PyTorch legacy       torch.save before 1.6 (a sequence of pickles, then raw storages)
 // PyTorch files are read by a small pickle interpreter that knows the opcodes and the handful of names that tensors
 // need and executes nothing: any other name in the file is an Error that says which. Nested dictionaries are searched
 // for "state_dict", "model", "net" (in this order); strided tensors are made contiguous; floating types become float32,
-// integers int64. A prefix "module." shared by all names is removed.
+// integers int64. A prefix "module." shared by all names is removed. Entries of the dictionary that are not tensors are
+// passed over; strict loading reports what a model misses.
 // Throws Error, naming the file, what was found and what would be right: missing, truncated, wrong magic, overlapping
 // or out-of-range offsets, absurd sizes, unsupported dtypes, duplicate names. NaN values are read; Model::load_state
 // rejects.

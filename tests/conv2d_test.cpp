@@ -32,9 +32,9 @@ std::string describe(const Case& c) {
                   ", stride ", c.stride, ", pad ", c.pad);
 }
 
-// Sums of K products get factors of size 1 and 1/sqrt(K), so that results are of size 1 and cancellation to nearly zero
+// Sums of K products get factors of size 1 and 0.25/sqrt(K), so that results are below 1 and cancellation to nearly zero
 // costs no more than the comparator's absolute tolerance.
-float unit(int64_t k) { return 1.0f / std::sqrt(static_cast<float>(k)); }
+float unit(int64_t k) { return 0.25f / std::sqrt(static_cast<float>(k)); }
 
 struct Problem {
     explicit Problem(const Case& c)

@@ -168,7 +168,8 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, PgdStepGolden,
     testing::Values(PgdCase{"l2_box_ball", {.eps = 2.0f, .step = 3.0f}},
                     PgdCase{"l2_ball_box", {.order = PgdStep::Order::ball_then_box, .eps = 2.0f, .step = 3.0f}},
-                    PgdCase{"linf_box_ball", {.norm = PgdStep::Norm::linf, .eps = 0.25f, .step = 0.5f}}));
+                    PgdCase{"linf_box_ball", {.norm = PgdStep::Norm::linf, .eps = 0.25f, .step = 0.5f}}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace lethe::test

@@ -36,7 +36,8 @@ INSTANTIATE_TEST_SUITE_P(
                     FormulaCase{"momentum", {.name = "sgd", .lr = 0.1f, .momentum = 0.9f, .weight_decay = 0.1f}},
                     FormulaCase{"nesterov",
                                 {.name = "sgd", .lr = 0.1f, .momentum = 0.9f, .nesterov = true, .weight_decay = 0.1f}},
-                    FormulaCase{"adam", {.name = "adam", .lr = 0.1f, .weight_decay = 0.1f}}));
+                    FormulaCase{"adam", {.name = "adam", .lr = 0.1f, .weight_decay = 0.1f}}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 // How far the weights may be from PyTorch's, as a share of how far they moved. PyTorch in float32 is this far from
 // PyTorch in float64: `deep` for convolutions, where the sign of relu inputs near 0 decides, `last` for the last layer.
@@ -77,7 +78,8 @@ const OptimizerSpec adam{.name = "adam", .lr = 1e-3f, .weight_decay = 1e-4f};
 INSTANTIATE_TEST_SUITE_P(Cases, NetworkTraining,
                          testing::Values(NetworkCase{"sgd", sgd, 0.05, 2e-3},
                                          NetworkCase{"nesterov", nesterov, 0.02, 5e-4},
-                                         NetworkCase{"adam", adam, 0.05, 2e-3}));
+                                         NetworkCase{"adam", adam, 0.05, 2e-3}),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace lethe::test

@@ -263,7 +263,9 @@ TEST_F(Pgd, RefusesBadInput) {
     EXPECT_THAT(error([](PgdOptions& o) { o.step.high = 0; }), HasSubstr("low"));
     EXPECT_THAT(error_of([&] { pgd(*twin, images, std::vector<int64_t>{1}, quick()); }), HasSubstr("1 labels"));
     EXPECT_THAT(error_of([&] { pgd(*twin, images, std::vector<int64_t>(rows, 5), quick()); }), HasSubstr("label 5"));
-    EXPECT_THAT(error_of([&] { pgd(*twin, images, targets, quick(), tiny_images(rows, 99)); }), HasSubstr("row 0"));
+    EXPECT_THAT(error_of([&] { pgd(*twin, images, targets, quick(), images.rows(0, 1)); }), HasSubstr("[1, 3, 8, 8]"));
+    EXPECT_THAT(error_of([&] { pgd(*twin, images, targets, quick(), Tensor::full(images.shape(), -1)); }),
+                HasSubstr("start has a pixel of -1"));
     images.mutable_data()[5] = 1.5f;
     EXPECT_THAT(error_of([&] { attack(quick()); }), HasSubstr("pixel of 1.5"));
 }

@@ -1,6 +1,7 @@
 // Whole networks against PyTorch: logits, losses, gradients of the images and of every parameter, BatchNorm's buffers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -134,16 +135,22 @@ TEST_P(ResNetGolden, LogitsLossAndGradientNorms) {
 
     Var loss = mean(softmax_cross_entropy(model.forward(images, BatchNormMode::batch), golden[prefix + "labels"]));
     loss.backward();
-    // Batch statistics of as few as 16 values, and relu inputs within rounding of 0, amplify rounding: a looser bound.
+    // Batch statistics of as few as 16 values, and relu inputs within rounding of 0, amplify rounding: PyTorch in
+    // float32 is up to 6e-3 from PyTorch in float64 here. k = 3e4 allows 1e-2.
     EXPECT_TRUE(close(loss.value(), golden[prefix + "train_loss"], trajectory));
-    EXPECT_TRUE(close(row_norm(images.grad()).value(), golden[prefix + "grad_images_norm"], trajectory, 1000));
-    EXPECT_TRUE(close(norms_of_gradients(model), golden[prefix + "grad_norms"], trajectory, 1000));
+    EXPECT_TRUE(close(row_norm(images.grad()).value(), golden[prefix + "grad_images_norm"], trajectory, 3e4));
+    EXPECT_TRUE(close(norms_of_gradients(model), golden[prefix + "grad_norms"], trajectory, 3e4));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ResNetGolden,
                          testing::Values(ImageNetCase{"resnet18", "imagenet"}, ImageNetCase{"resnet18", "cifar"},
                                          ImageNetCase{"resnet18", "cifar-maxpool"},
-                                         ImageNetCase{"resnet34", "imagenet"}, ImageNetCase{"resnet50", "imagenet"}));
+                                         ImageNetCase{"resnet34", "imagenet"}, ImageNetCase{"resnet50", "imagenet"}),
+                         [](const auto& test) {
+                             std::string name = concat(test.param.arch, "_", test.param.stem);
+                             std::replace(name.begin(), name.end(), '-', '_');
+                             return name;
+                         });
 
 }  // namespace
 }  // namespace lethe::test

@@ -51,7 +51,8 @@ INSTANTIATE_TEST_SUITE_P(
                     ImportanceCase{
                         "batch_squared", {.form = Form::batch_mean, .squared = true, .batch_statistics = true}, 4},
                     ImportanceCase{"per_sample", {.form = Form::per_sample, .squared = false}},
-                    ImportanceCase{"per_sample_squared", {.form = Form::per_sample, .squared = true}}));
+                    ImportanceCase{"per_sample_squared", {.form = Form::per_sample, .squared = true}}),
+    [](const auto& test) { return std::string(test.param.name); });
 
 // ---- penalty
 // ---------------------------------------------------------------------------------------------------------
@@ -149,7 +150,8 @@ TEST_P(UnlearnGolden, FiveStepsOfTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, UnlearnGolden,
                          testing::Values(UnlearnCase{"adv", "adv", 0.0f}, UnlearnCase{"adv_imp", "adv+imp", 1.0f},
-                                         UnlearnCase{"adv_imp_strong", "adv+imp", 1000.0f}));
+                                         UnlearnCase{"adv_imp_strong", "adv+imp", 1000.0f}),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 // ---- attack
 // ----------------------------------------------------------------------------------------------------------
@@ -202,7 +204,8 @@ INSTANTIATE_TEST_SUITE_P(
                     AttackCase{"l2_box_ball", PgdStep::Norm::l2, PgdStep::Order::box_then_ball, 10},
                     AttackCase{"l2_ball_box", PgdStep::Norm::l2, PgdStep::Order::ball_then_box, 10},
                     AttackCase{"linf_box_ball", PgdStep::Norm::linf, PgdStep::Order::box_then_ball, 1},
-                    AttackCase{"linf_box_ball", PgdStep::Norm::linf, PgdStep::Order::box_then_ball, 10}));
+                    AttackCase{"linf_box_ball", PgdStep::Norm::linf, PgdStep::Order::box_then_ball, 10}),
+    [](const auto& test) { return concat(test.param.name, "_steps_", test.param.steps); });
 
 }  // namespace
 }  // namespace lethe::test

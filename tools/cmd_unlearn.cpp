@@ -113,8 +113,9 @@ int UnlearnCommand::run() {
     check_inputs(directory, train, test);
     say(concat("device cpu, ", lethe::threads(), " threads; ", forget_set.size(), " of ", train.size(),
                " training images to forget; protocol ", protocol_name));
+    const Json switch_values = switch_table();
     std::string on;
-    for (const auto& [name, value] : switch_table().items())
+    for (const auto& [name, value] : switch_values.items())
         if (value != "off" && value != "repeat" && value != "model") on += " " + name + "=" + value.get<std::string>();
     say("switches on:" + (on.empty() ? " none" : on));
     if (directory.resumed()) say("continuing " + out);

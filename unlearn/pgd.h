@@ -44,13 +44,13 @@ struct PgdResult {
     std::vector<PgdReport> report;
 };
 
-// Attacks every row of `images` [N,3,H,W] (pixels in [0,1]) with its label, through the folded twin `twin`; gradients
+// Attacks every row of `images` [N,3,H,W] (pixels in the box) with its label, through the folded twin `twin`; gradients
 // are computed for the input only. All rows are one pool, cut in chunks over the threads; rows are independent, so the
-// result does not depend on N, the chunk or the threads. `start` (optional) replaces the random start and is used as it
-// is: an attack of n steps continued for m from its result is one of n + m, bit by bit. Throws Error for pixels outside
-// the box and for a start outside ball or box. `first_row` is
-// added to row numbers when addressing random numbers, so that a pool may be attacked in pieces. `progress(rows_done)`
-// is called from the calling thread or workers, serialised.
+// result does not depend on N, the chunk or the threads.
+// `start` (optional) replaces the random start. It is used as it is (the first step brings it into the ball), so that
+// n steps continued for m from their result are n + m, bit by bit. `first_row` is added to row numbers when addressing
+// random numbers, so that a pool may be attacked in pieces. `progress(rows_done)` is called from the calling thread or
+// workers, serialised. Throws Error for labels out of range and pixels outside the box.
 PgdResult pgd(Model& twin, const Tensor& images, std::span<const int64_t> labels, const PgdOptions& options,
               const Tensor& start = {}, uint64_t first_row = 0, const std::function<void(int64_t)>& progress = {});
 

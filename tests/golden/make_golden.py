@@ -43,7 +43,7 @@ def write_safetensors(path, tensors):
         code = {"int64": "I64", "float32": "F32", "float16": "F16"}[values.dtype.name]
         chunk = np.ascontiguousarray(values).tobytes()
         place = [offset, offset + len(chunk)]
-        header[name] = {"dtype": code, "shape": list(values.shape) or [1], "data_offsets": place}
+        header[name] = {"dtype": code, "shape": list(values.shape), "data_offsets": place}
         chunks.append(chunk)
         offset += len(chunk)
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -201,7 +201,7 @@ def resnet20_cases(net, images, labels):
     logits = net(x)
     loss = F.cross_entropy(logits, labels)
     loss.backward()
-    out.put("train", logits=logits, loss=loss, grad_images=x.grad)
+    out.put("train", logits=logits, loss=loss[None], grad_images=x.grad)
     for name, parameter in net.named_parameters():
         out[f"train.grad.{name}"] = parameter.grad
     for name, buffer in net.named_buffers():
@@ -260,7 +260,7 @@ def imagenet_cases():
         out.put(name, size=ints(size), labels=labels, eval_logits=net.eval()(images))
         loss = F.cross_entropy(net.train()(images), labels)
         loss.backward()
-        out.put(name, train_loss=loss, grad_images_norm=images.grad.flatten(1).norm(dim=1),
+        out.put(name, train_loss=loss[None], grad_images_norm=images.grad.flatten(1).norm(dim=1),
                 grad_norms=torch.stack([p.grad.norm() for p in net.parameters()]))
     return out
 
