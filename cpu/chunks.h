@@ -19,8 +19,7 @@ constexpr int64_t chunks_of(int64_t count, int64_t chunk) { return (count + chun
 // Calls task(begin, end) for consecutive ranges of at most `chunk` items.
 template <class Task>
 void for_chunks(int64_t count, int64_t chunk, Task&& task) {
-    parallel_for(chunks_of(count, chunk),
-                 [&](int64_t i) { task(i * chunk, std::min(count, (i + 1) * chunk)); });
+    parallel_for(chunks_of(count, chunk), [&](int64_t i) { task(i * chunk, std::min(count, (i + 1) * chunk)); });
 }
 
 // Temporary memory from the caching allocator, aligned to 64 bytes.

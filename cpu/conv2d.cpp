@@ -60,9 +60,10 @@ Tensor CpuBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Ten
     float* to = y.mutable_data();
     if (own_forward(kernels_, w.shape(), op)) {
         const float* packed = packed_weights(w, Packing::wide);
-        simd::ConvImage image{x.dim(2), x.dim(3), x.dim(1), y.dim(2), y.dim(3), y.dim(1), w.dim(2), op.stride,
-                              shift,    nullptr,  relu};
-        for_images(x.dim(0), [&, image](int64_t n) mutable {
+        const simd::ConvImage all{x.dim(2), x.dim(3),  x.dim(1), y.dim(2), y.dim(3), y.dim(1),
+                                  w.dim(2), op.stride, shift,    nullptr,  relu};
+        for_images(x.dim(0), [&](int64_t n) {
+            simd::ConvImage image = all;
             image.residual = add == nullptr ? nullptr : add + n * out;
             kernels_.conv_wide(from + n * in, packed, to + n * out, image);
         });
@@ -95,8 +96,7 @@ Tensor CpuBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, con
     const bool wide = own_grad_x_wide(kernels_, w.shape(), op);
     if (wide || own_grad_x_narrow(kernels_, x, w.shape(), op)) {
         const float* packed = packed_weights(w, wide ? Packing::wide_flipped : Packing::narrow_flipped);
-        const simd::ConvImage image{x[2],     x[3], grad_y.dim(1), x[2],    x[3], x[1],
-                                    w.dim(2), 1,    nullptr,       nullptr, false};
+        const simd::ConvImage image{x[2], x[3], grad_y.dim(1), x[2], x[3], x[1], w.dim(2), 1, nullptr, nullptr, false};
         const auto kernel = wide ? kernels_.conv_wide : kernels_.conv_narrow;
         for_images(x[0], [&](int64_t n) { kernel(from + n * out, packed, to + n * in, image); });
         return grad_x;
@@ -108,9 +108,8 @@ Tensor CpuBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, con
 }
 
 const float* CpuBackend::packed_weights(const Tensor& w, Packing packing) {
-    return packed_.get(w, layout_of(packing), w.numel(), [&](const float* from, float* to) {
-        pack_weights(packing, w.shape(), from, to);
-    });
+    return packed_.get(w, layout_of(packing), w.numel(),
+                       [&](const float* from, float* to) { pack_weights(packing, w.shape(), from, to); });
 }
 
 const float* CpuBackend::packed_weights(const Tensor& w, const ConvPlan& plan) {

@@ -13,7 +13,8 @@ int64_t packed_index(Packing packing, const Shape& shape, int64_t k, int64_t tap
             return ((k / vector_width * taps + tap) * channels + c) * vector_width + k % vector_width;
         case Packing::wide_flipped:
             return ((c / vector_width * taps + flipped) * filters + k) * vector_width + c % vector_width;
-        case Packing::narrow_flipped: break;
+        case Packing::narrow_flipped:
+            break;
     }
     return (flipped * channels + c) * filters + k;
 }

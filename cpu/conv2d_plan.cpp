@@ -191,8 +191,8 @@ void ConvPlan::unpack(const float* packed, float* weights) const {
 
 std::size_t ConvPlans::Hash::operator()(const ConvKey& key) const {
     uint64_t hash = static_cast<uint64_t>(key.kind);
-    for (const int64_t part : {key.images, key.channels, key.height, key.width, key.filters, key.rows, key.columns,
-                               key.stride, key.pad})
+    for (const int64_t part :
+         {key.images, key.channels, key.height, key.width, key.filters, key.rows, key.columns, key.stride, key.pad})
         hash = (hash ^ static_cast<uint64_t>(part)) * 0x9e3779b97f4a7c15U;  // Fibonacci hashing
     return hash ^ hash >> 32;
 }

@@ -18,9 +18,8 @@ Tensor CpuBackend::unary_grad_impl(Unary op, const Tensor& grad_y, const Tensor&
     const auto loop = kernels_.unary_grad[static_cast<int>(op)];
     const float *g = grad_y.data(), *xs = x.data(), *ys = y.data();
     float* out = grad.mutable_data();
-    for_chunks(grad.numel(), elements_per_chunk, [&](int64_t begin, int64_t end) {
-        loop(g + begin, xs + begin, ys + begin, out + begin, end - begin);
-    });
+    for_chunks(grad.numel(), elements_per_chunk,
+               [&](int64_t begin, int64_t end) { loop(g + begin, xs + begin, ys + begin, out + begin, end - begin); });
     return grad;
 }
 

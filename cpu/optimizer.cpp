@@ -41,13 +41,12 @@ void CpuBackend::adam_impl(std::span<AdamItem> items, const Adam& op) {
                                         op.eps,
                                         item.weight_decay,
                                         op.lambda};
-        const simd::AdamArrays all{item.param.mutable_data(),      item.grad.data(),
-                                   item.exp_avg.mutable_data(),    item.exp_avg_sq.mutable_data(),
+        const simd::AdamArrays all{item.param.mutable_data(),         item.grad.data(),
+                                   item.exp_avg.mutable_data(),       item.exp_avg_sq.mutable_data(),
                                    data_or_null(item.penalty.weight), data_or_null(item.penalty.anchor)};
         for_chunks(item.param.numel(), elements_per_chunk, [&](int64_t begin, int64_t end) {
-            const simd::AdamArrays part{all.param + begin,      all.grad + begin,
-                                        all.exp_avg + begin,    all.exp_avg_sq + begin,
-                                        advance(all.weight, begin), advance(all.anchor, begin)};
+            const simd::AdamArrays part{all.param + begin,      all.grad + begin,           all.exp_avg + begin,
+                                        all.exp_avg_sq + begin, advance(all.weight, begin), advance(all.anchor, begin)};
             kernels_.adam(part, end - begin, factors);
         });
     }

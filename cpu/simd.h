@@ -96,7 +96,8 @@ struct Kernels {
 
     // Column sums of the pattern: sums[period] = sum over periods, as double.
     void (*lane_sums)(const float* x, int64_t n, int64_t period, double* sums);
-    // Mean and sum of squared deviations of each lane's samples (lane j has one more than n / period if j < n % period).
+    // Mean and sum of squared deviations of each lane's samples (lane j has one more than n / period if j < n %
+    // period).
     void (*lane_moments)(const float* x, int64_t n, int64_t period, double* mean, double* m2);
     void (*channel_affine)(const float* x, const float* residual, float* y, int64_t n, const ChannelAffine& op);
     // sums[period] of gm and products[period] of gm * (x - mean); y null: no relu.
@@ -124,7 +125,8 @@ struct Kernels {
     // wide: out_channels is a multiple of 16; weights packed [out/16][kernel*kernel][in][16].
     void (*conv_wide)(const float* x, const float* packed, float* y, const ConvImage& op);
     // narrow: 3x3, stride 1, width at least 4, in_channels a multiple of 16, out_channels 1 to 4; weights packed
-    // [kernel*kernel][out][in]. Neither bias nor residual nor relu: this is the gradient for the image of a first layer.
+    // [kernel*kernel][out][in]. Neither bias nor residual nor relu: this is the gradient for the image of a first
+    // layer.
     void (*conv_narrow)(const float* x, const float* packed, float* y, const ConvImage& op);
 
     void (*sgd)(const SgdArrays& arrays, int64_t n, const SgdFactors& factors);

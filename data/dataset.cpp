@@ -64,7 +64,7 @@ Tensor Dataset::images(std::span<const int64_t> indices) const {
     Tensor tensor = Tensor::empty({static_cast<int64_t>(indices.size()), channels, height, width});
     float* out = tensor.mutable_data();  // channels-last, as the bytes are
     for (const int64_t index : indices)
-        for (const uint8_t byte : image_bytes(index)) *out++ = values[byte];
+        for (const uint8_t byte : image_bytes(index)) *out++ = values[byte] * pixel_scale;
     return tensor;
 }
 

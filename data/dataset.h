@@ -21,6 +21,7 @@ struct Dataset {
     std::vector<std::string> class_names;
     std::vector<int64_t> labels;
     std::vector<uint8_t> pixels;
+    float pixel_scale = 1.0f;  // images() are value / 255 * this; 1/255 reproduces a reference that divides twice
 
     int64_t size() const { return static_cast<int64_t>(labels.size()); }
     int64_t classes() const { return static_cast<int64_t>(class_names.size()); }

@@ -11,9 +11,9 @@ namespace {
 
 using reference::Array;
 
-const std::vector<Shape> shapes = {{2, 16, 9, 9},  {1, 3, 5, 7},  {4, 64, 3, 3}, {2, 1, 1, 1},   {3, 5, 1, 1},
-                                   {7, 48, 2, 3},  {2, 17, 4, 1}, {5, 32, 8, 8}, {1, 100, 3, 3}, {40, 16, 16, 16},
-                                   {2, 128, 6, 6}};
+const std::vector<Shape> shapes = {{2, 16, 9, 9},  {1, 3, 5, 7},     {4, 64, 3, 3}, {2, 1, 1, 1},
+                                   {3, 5, 1, 1},   {7, 48, 2, 3},    {2, 17, 4, 1}, {5, 32, 8, 8},
+                                   {1, 100, 3, 3}, {40, 16, 16, 16}, {2, 128, 6, 6}};
 
 struct Problem {
     explicit Problem(const Shape& shape)
@@ -100,7 +100,8 @@ TEST_P(BatchNormTest, GradientsAgreeWithTheOracle) {
         auto state = p.state();
         const Array added(p.residual);
         reference::batchnorm(Array(p.x), Array(p.gamma), Array(p.beta), setting.residual ? &added : nullptr, op, state);
-        const auto expected = reference::batchnorm_grad(Array(p.grad_y), Array(y), Array(p.x), Array(p.gamma), state, op);
+        const auto expected =
+            reference::batchnorm_grad(Array(p.grad_y), Array(y), Array(p.x), Array(p.gamma), state, op);
         const auto k = static_cast<double>(p.x.numel() / p.x.dim(1));
         EXPECT_TRUE(close(results[0].to_nchw(), expected.x, reduction, k));
         EXPECT_TRUE(close(results[1].to_nchw(), expected.gamma, reduction, k * k));  // cancels: a sum near zero of k

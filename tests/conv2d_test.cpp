@@ -19,12 +19,14 @@ struct Case {
 // Every shape of a CIFAR ResNet, of the ImageNet stem and of 1x1 shortcuts, and odd ones: sizes that no vector width
 // divides, one pixel, one channel, kernels larger than the image.
 const std::vector<Case> cases = {
-    {3, 3, 32, 32, 16, 3, 1, 1}, {17, 16, 8, 8, 16, 3, 1, 1},  {1, 16, 32, 32, 16, 3, 1, 1}, {1, 16, 32, 32, 32, 3, 2, 1},
-    {1, 32, 16, 16, 32, 3, 1, 1}, {1, 64, 8, 8, 64, 3, 1, 1},  {3, 16, 9, 9, 32, 1, 2, 0},   {2, 3, 33, 31, 16, 7, 2, 3},
-    {2, 5, 7, 9, 6, 3, 1, 1},     {1, 1, 1, 1, 1, 1, 1, 0},    {2, 1, 2, 2, 3, 3, 1, 1},     {3, 16, 7, 5, 48, 3, 1, 1},
-    {2, 48, 5, 11, 16, 3, 1, 1},  {1, 16, 1, 1, 16, 3, 1, 1},  {2, 16, 3, 20, 16, 3, 1, 1},  {2, 32, 7, 7, 16, 3, 2, 1},
-    {2, 16, 2, 2, 32, 3, 2, 1},   {2, 17, 6, 6, 16, 3, 1, 1},  {2, 16, 6, 6, 17, 3, 1, 1},   {1, 128, 4, 4, 128, 3, 1, 1},
-    {2, 16, 5, 5, 16, 1, 1, 0},   {1, 8, 5, 4, 4, 5, 1, 2},    {2, 3, 6, 40, 32, 3, 1, 1},   {2, 4, 6, 6, 3, 3, 1, 1},
+    {3, 3, 32, 32, 16, 3, 1, 1},  {17, 16, 8, 8, 16, 3, 1, 1},  {1, 16, 32, 32, 16, 3, 1, 1},
+    {1, 16, 32, 32, 32, 3, 2, 1}, {1, 32, 16, 16, 32, 3, 1, 1}, {1, 64, 8, 8, 64, 3, 1, 1},
+    {3, 16, 9, 9, 32, 1, 2, 0},   {2, 3, 33, 31, 16, 7, 2, 3},  {2, 5, 7, 9, 6, 3, 1, 1},
+    {1, 1, 1, 1, 1, 1, 1, 0},     {2, 1, 2, 2, 3, 3, 1, 1},     {3, 16, 7, 5, 48, 3, 1, 1},
+    {2, 48, 5, 11, 16, 3, 1, 1},  {1, 16, 1, 1, 16, 3, 1, 1},   {2, 16, 3, 20, 16, 3, 1, 1},
+    {2, 32, 7, 7, 16, 3, 2, 1},   {2, 16, 2, 2, 32, 3, 2, 1},   {2, 17, 6, 6, 16, 3, 1, 1},
+    {2, 16, 6, 6, 17, 3, 1, 1},   {1, 128, 4, 4, 128, 3, 1, 1}, {2, 16, 5, 5, 16, 1, 1, 0},
+    {1, 8, 5, 4, 4, 5, 1, 2},     {2, 3, 6, 40, 32, 3, 1, 1},   {2, 4, 6, 6, 3, 3, 1, 1},
 };
 
 std::string describe(const Case& c) {
@@ -32,8 +34,8 @@ std::string describe(const Case& c) {
                   ", stride ", c.stride, ", pad ", c.pad);
 }
 
-// Sums of K products get factors of size 1 and 0.25/sqrt(K), so that results are below 1 and cancellation to nearly zero
-// costs no more than the comparator's absolute tolerance.
+// Sums of K products get factors of size 1 and 0.25/sqrt(K), so that results are below 1 and cancellation to nearly
+// zero costs no more than the comparator's absolute tolerance.
 float unit(int64_t k) { return 0.25f / std::sqrt(static_cast<float>(k)); }
 
 struct Problem {
@@ -58,7 +60,8 @@ TEST_P(Conv2dTest, ForwardAgreesWithTheOracle) {
         const Problem p(c);
         const auto results = same_for_any_threads([&] { return std::vector{cpu->conv2d(p.x, p.w, p.op)}; });
         const auto expected = reference::conv2d(reference::Array(p.x), reference::Array(p.w), p.op);
-        EXPECT_TRUE(close(results[0].to_nchw(), expected, reduction, static_cast<double>(c.channels * c.kernel * c.kernel)));
+        EXPECT_TRUE(
+            close(results[0].to_nchw(), expected, reduction, static_cast<double>(c.channels * c.kernel * c.kernel)));
     }
 }
 
@@ -117,9 +120,8 @@ TEST_P(Conv2dTest, AnImageDoesNotDependOnItsBatch) {
         const Tensor grad_x = cpu->conv2d_grad_x(p.grad_y, p.w, p.x.shape(), p.op);
         for (int64_t n = 0; n < c.images; ++n) {
             const Tensor image = p.x.rows(n, n + 1);
-            EXPECT_TRUE(identical(
-                y.rows(n, n + 1),
-                cpu->conv2d_fused(image, p.w, p.bias, p.residual.rows(n, n + 1), true, p.op)));
+            EXPECT_TRUE(identical(y.rows(n, n + 1),
+                                  cpu->conv2d_fused(image, p.w, p.bias, p.residual.rows(n, n + 1), true, p.op)));
             EXPECT_TRUE(identical(grad_x.rows(n, n + 1),
                                   cpu->conv2d_grad_x(p.grad_y.rows(n, n + 1), p.w, image.shape(), p.op)));
         }

@@ -45,7 +45,9 @@ const std::map<std::string, Oracle2>& binary_oracles() {
     static const std::map<std::string, Oracle2> oracles = {
         {"add", {[](double a, double b) { return a + b; }, one, one}},
         {"sub", {[](double a, double b) { return a - b; }, one, [](double, double) { return -1.0; }}},
-        {"mul", {[](double a, double b) { return a * b; }, [](double, double b) { return b; }, [](double a, double) { return a; }}},
+        {"mul",
+         {[](double a, double b) { return a * b; }, [](double, double b) { return b; },
+          [](double a, double) { return a; }}},
         {"add_relu", {[](double a, double b) { return std::max(a + b, 0.0); }, positive, positive}},
     };
     return oracles;
@@ -122,7 +124,8 @@ TEST_P(ElementwiseTest, ScaleAxpyAndAbsAccumulate) {
         });
         EXPECT_TRUE(close(results[0].to_nchw(), map([](double v) { return 3.25 * v; }, Array(x)), elementwise));
         const Array xs(x), ys(y);
-        EXPECT_TRUE(close(results[1].to_nchw(), map([](double a, double b) { return b - 1.5 * a; }, xs, ys), reduction));
+        EXPECT_TRUE(
+            close(results[1].to_nchw(), map([](double a, double b) { return b - 1.5 * a; }, xs, ys), reduction));
         EXPECT_TRUE(close(results[2].to_nchw(), map([](double a, double b) { return b + 0.25 * std::abs(a); }, xs, ys),
                           reduction));
     }
@@ -138,9 +141,11 @@ TEST_P(ElementwiseTest, InPlaceOperationsRaiseTheVersion) {
 
 TEST_P(ElementwiseTest, GradientsMeetingAtARelu) {
     for (const int64_t n : lengths) {
-        const Tensor a = random_tensor({n}, 1), b = random_tensor({n}, 2), y = cpu->unary(Unary::relu, random_tensor({n}, 3));
-        const auto results = same_for_any_threads(
-            [&] { return std::vector{cpu->relu_mask_add(a, b, y), cpu->relu_mask_add(a, Tensor(), y)}; });
+        const Tensor a = random_tensor({n}, 1), b = random_tensor({n}, 2),
+                     y = cpu->unary(Unary::relu, random_tensor({n}, 3));
+        const auto results = same_for_any_threads([&] {
+            return std::vector{cpu->relu_mask_add(a, b, y), cpu->relu_mask_add(a, Tensor(), y)};
+        });
         const Array as(a), bs(b), ys(y);
         Array two(a.shape()), one(a.shape());
         for (std::size_t i = 0; i < two.values.size(); ++i) {
@@ -167,8 +172,9 @@ TEST_P(ElementwiseTest, SumIsExactToItsLastBits) {
 TEST_P(ElementwiseTest, RowNormsAndRowScales) {
     for (const Shape& shape : {Shape{5, 3, 7, 7}, Shape{33, 10}, Shape{1, 1}, Shape{2, 3, 32, 32}, Shape{4, 1}}) {
         const Tensor x = random_tensor(shape, 1), factor = random_tensor({shape[0]}, 2);
-        const auto results =
-            same_for_any_threads([&] { return std::vector{cpu->row_norm(x), cpu->row_scale(x, factor)}; });
+        const auto results = same_for_any_threads([&] {
+            return std::vector{cpu->row_norm(x), cpu->row_scale(x, factor)};
+        });
         const Array xs(x), zero(shape);
         const int64_t row = x.numel() / x.dim(0);
         for (int64_t n = 0; n < x.dim(0); ++n) {

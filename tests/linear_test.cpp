@@ -22,16 +22,19 @@ TEST_P(LinearTest, AgreesWithTheOracle) {
     for (const auto& [rows, in, out] : cases) {
         SCOPED_TRACE(concat(rows, " rows, ", in, " to ", out));
         const float small = 0.25f / std::sqrt(static_cast<float>(std::max({rows, in, out})));
-        const Tensor x = random_tensor({rows, in}, 1), w = random_tensor({out, in}, 2, small), b = random_tensor({out}, 3);
+        const Tensor x = random_tensor({rows, in}, 1), w = random_tensor({out, in}, 2, small),
+                     b = random_tensor({out}, 3);
         const Tensor g = random_tensor({rows, out}, 4, small);
         const auto results = same_for_any_threads([&] {
             return std::vector{cpu->linear(x, w, b), cpu->linear_grad_x(g, w), cpu->linear_grad_w(g, x),
                                cpu->column_sum(g)};
         });
         const Array xs(x), ws(w), gs(g);
-        EXPECT_TRUE(close(results[0].to_nchw(), reference::linear(xs, ws, Array(b)), reduction, static_cast<double>(in)));
+        EXPECT_TRUE(
+            close(results[0].to_nchw(), reference::linear(xs, ws, Array(b)), reduction, static_cast<double>(in)));
         EXPECT_TRUE(close(results[1].to_nchw(), reference::linear_grad_x(gs, ws), reduction, static_cast<double>(out)));
-        EXPECT_TRUE(close(results[2].to_nchw(), reference::linear_grad_w(gs, xs), reduction, static_cast<double>(rows)));
+        EXPECT_TRUE(
+            close(results[2].to_nchw(), reference::linear_grad_w(gs, xs), reduction, static_cast<double>(rows)));
         Array sums({out});
         for (int64_t n = 0; n < rows; ++n)
             for (int64_t o = 0; o < out; ++o) sums.at(o) += gs.at(n, o);

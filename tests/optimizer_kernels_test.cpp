@@ -18,8 +18,9 @@ struct Setting {
     float weight_decay, momentum;
     bool nesterov;
 };
-const std::vector<Setting> settings = {{false, 0.0f, 0.0f, false}, {false, 1e-2f, 0.9f, false}, {false, 0.0f, 0.9f, true},
-                                       {true, 0.0f, 0.0f, false},  {true, 1e-2f, 0.9f, false},  {true, 5e-3f, 0.8f, true}};
+const std::vector<Setting> settings = {{false, 0.0f, 0.0f, false}, {false, 1e-2f, 0.9f, false},
+                                       {false, 0.0f, 0.9f, true},  {true, 0.0f, 0.0f, false},
+                                       {true, 1e-2f, 0.9f, false}, {true, 5e-3f, 0.8f, true}};
 
 struct Problem {
     explicit Problem(int64_t n)
@@ -34,7 +35,8 @@ struct Problem {
 
 // The gradient with decay and penalty, element i at one step, in double.
 double full_gradient(const Problem& p, const Setting& s, double lambda, int step, int64_t i, double theta) {
-    double g = static_cast<double>(p.grads[static_cast<std::size_t>(step)].data()[i]) + static_cast<double>(s.weight_decay) * theta;
+    double g = static_cast<double>(p.grads[static_cast<std::size_t>(step)].data()[i]) +
+               static_cast<double>(s.weight_decay) * theta;
     if (s.penalty)
         g += lambda * static_cast<double>(p.weight.data()[i]) * (theta - static_cast<double>(p.anchor.data()[i]));
     return g;
@@ -78,7 +80,7 @@ TEST_P(OptimizerKernelsTest, AdamFollowsItsFormula) {
             op.lr = 0.01f;
             op.lambda = 0.3f;
             const auto results = same_for_any_threads([&] {
-                AdamItem item{p.theta.clone(),        {}, Tensor::zeros({n}), Tensor::zeros({n}), p.penalty(s.penalty),
+                AdamItem item{p.theta.clone(), {}, Tensor::zeros({n}), Tensor::zeros({n}), p.penalty(s.penalty),
                               s.weight_decay};
                 for (int step = 0; step < steps; ++step) {
                     item.grad = p.grads[static_cast<std::size_t>(step)];
@@ -96,7 +98,8 @@ TEST_P(OptimizerKernelsTest, AdamFollowsItsFormula) {
                     m = b1 * m + (1 - b1) * g;
                     v = b2 * v + (1 - b2) * g * g;
                     const double mean = m / (1 - std::pow(b1, step + 1)), square = v / (1 - std::pow(b2, step + 1));
-                    theta.at(i) -= static_cast<double>(op.lr) * mean / (std::sqrt(square) + static_cast<double>(op.eps));
+                    theta.at(i) -=
+                        static_cast<double>(op.lr) * mean / (std::sqrt(square) + static_cast<double>(op.eps));
                 }
             }
             EXPECT_TRUE(close(results[0].to_nchw(), theta, reduction, steps)) << n;

@@ -43,7 +43,8 @@ TEST_P(ParallelTest, ResultsAreVisibleAfterEachOfManyJobs) {
 TEST_P(ParallelTest, TasksSpreadOverTheThreads) {
     std::mutex mutex;
     std::set<std::thread::id> seen;
-    // Each task waits until as many threads as there should be are inside one; the limit keeps a broken pool from hanging.
+    // Each task waits until as many threads as there should be are inside one; the limit keeps a broken pool from
+    // hanging.
     std::atomic<int> inside{0};
     parallel_for(GetParam(), [&](int64_t) {
         ++inside;

@@ -121,7 +121,8 @@ TEST_P(PgdStepTest, NanGradientsAreNotHidden) {
 }
 
 TEST_P(PgdStepTest, AnImageDoesNotDependOnItsBatch) {
-    const Tensor x = random_images({19, 3, 8, 8}, 1), start = random_images(x.shape(), 2), grad = random_tensor(x.shape(), 3);
+    const Tensor x = random_images({19, 3, 8, 8}, 1), start = random_images(x.shape(), 2),
+                 grad = random_tensor(x.shape(), 3);
     Tensor all = start.clone();
     cpu->pgd_step(all, x, grad, {});
     for (int64_t n = 0; n < 19; ++n) {

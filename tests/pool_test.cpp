@@ -16,7 +16,7 @@ struct Case {
     Pool2d op;
 };
 const std::vector<Case> cases = {
-    {{2, 16, 8, 8}, {2, 2, 0}}, {{3, 5, 9, 7}, {3, 2, 1}},   {{1, 64, 16, 16}, {3, 2, 1}}, {{17, 3, 4, 4}, {2, 2, 0}},
+    {{2, 16, 8, 8}, {2, 2, 0}}, {{3, 5, 9, 7}, {3, 2, 1}},  {{1, 64, 16, 16}, {3, 2, 1}}, {{17, 3, 4, 4}, {2, 2, 0}},
     {{1, 1, 1, 1}, {1, 1, 0}},  {{2, 7, 5, 11}, {3, 1, 1}}, {{1, 4, 7, 7}, {4, 3, 2}},
 };
 
@@ -68,10 +68,12 @@ TEST_P(PoolTest, NegativeImagesKeepTheirMaximumAtPaddedEdges) {
 TEST_P(PoolTest, GlobalAverageAndItsGradient) {
     for (const Shape& shape : {Shape{3, 64, 8, 8}, Shape{2, 5, 3, 7}, Shape{1, 1, 1, 1}, Shape{17, 100, 2, 2}}) {
         const Tensor x = random_tensor(shape, 1), g = random_tensor({shape[0], shape[1]}, 2);
-        const auto results = same_for_any_threads(
-            [&] { return std::vector{cpu->global_avg_pool(x), cpu->global_avg_pool_grad(g, shape)}; });
+        const auto results = same_for_any_threads([&] {
+            return std::vector{cpu->global_avg_pool(x), cpu->global_avg_pool_grad(g, shape)};
+        });
         const int64_t area = shape[2] * shape[3];
-        EXPECT_TRUE(close(results[0].to_nchw(), reference::global_avg_pool(Array(x)), reduction, static_cast<double>(area)));
+        EXPECT_TRUE(
+            close(results[0].to_nchw(), reference::global_avg_pool(Array(x)), reduction, static_cast<double>(area)));
         Array expected(shape);
         for (int64_t i = 0; i < shape.numel(); ++i)
             expected.values[static_cast<std::size_t>(i)] =
@@ -110,14 +112,17 @@ TEST_P(PoolTest, ShortcutTakesPixelsAndPadsChannels) {
 
 TEST_P(PoolTest, NormalizeAndItsGradient) {
     for (const Shape& shape : {Shape{3, 3, 32, 32}, Shape{2, 1, 5, 5}, Shape{2, 5, 3, 1}, Shape{40, 3, 30, 30}}) {
-        const Tensor x = random_tensor(shape, 1), mean = random_tensor({shape[1]}, 2), std = Tensor::full({shape[1]}, 0.23f);
-        const auto results =
-            same_for_any_threads([&] { return std::vector{cpu->normalize(x, mean, std), cpu->normalize_grad(x, std)}; });
+        const Tensor x = random_tensor(shape, 1), mean = random_tensor({shape[1]}, 2),
+                     std = Tensor::full({shape[1]}, 0.23f);
+        const auto results = same_for_any_threads([&] {
+            return std::vector{cpu->normalize(x, mean, std), cpu->normalize_grad(x, std)};
+        });
         Array y(x), grad(x);
         const int64_t area = shape[2] * shape[3];
         for (int64_t i = 0; i < shape.numel(); ++i) {
             const auto at = static_cast<std::size_t>(i);
-            y.values[at] = (y.values[at] - static_cast<double>(mean.data()[i / area % shape[1]])) / static_cast<double>(0.23f);
+            y.values[at] =
+                (y.values[at] - static_cast<double>(mean.data()[i / area % shape[1]])) / static_cast<double>(0.23f);
             grad.values[at] /= static_cast<double>(0.23f);
         }
         EXPECT_TRUE(close(results[0].to_nchw(), y, elementwise));

@@ -87,10 +87,13 @@ TEST(PenaltyGolden, ValueAndGradient) {
 // ---- unlearning
 // ------------------------------------------------------------------------------------------------------
 
+// `deep` bounds moved_alike for all but the last layer. PyTorch in float32 is up to 1.5e-3 from PyTorch in float64 for
+// lambda 0 and 1, and up to 1.3e-2 for lambda 1000, which holds the weights so that they move a tenth as far.
 struct UnlearnCase {
     const char* name;
     const char* method;
     float lambda;
+    double deep;
 };
 
 class UnlearnGolden : public testing::TestWithParam<UnlearnCase> {
@@ -142,15 +145,15 @@ TEST_P(UnlearnGolden, FiveStepsOfTheReference) {
     EXPECT_EQ(steps, 5);
     for (const auto& [name, expected] : golden.below(prefix)) {
         if (name == "losses" || name.starts_with("adv_")) continue;
-        // The last layer is exact enough to tell lambda 1 from 0; deeper ones meet relu inputs near 0 (moved_alike).
-        const double share = name.starts_with("linear") ? 1e-4 : 2e-2;
+        const double share = name.starts_with("linear") ? 1e-4 : GetParam().deep;  // lambda 1 differs from 0 by 1e-3
         EXPECT_TRUE(moved_alike(entry(model->state(), name), expected, entry(before, name), share)) << name;
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, UnlearnGolden,
-                         testing::Values(UnlearnCase{"adv", "adv", 0.0f}, UnlearnCase{"adv_imp", "adv+imp", 1.0f},
-                                         UnlearnCase{"adv_imp_strong", "adv+imp", 1000.0f}),
+                         testing::Values(UnlearnCase{"adv", "adv", 0.0f, 1e-2},
+                                         UnlearnCase{"adv_imp", "adv+imp", 1.0f, 1e-2},
+                                         UnlearnCase{"adv_imp_strong", "adv+imp", 1000.0f, 5e-2}),
                          [](const auto& test) { return std::string(test.param.name); });
 
 // ---- attack

@@ -57,7 +57,7 @@ void InspectCommand::print_models() const {
 
 void InspectCommand::print_methods() const {
     for (const Method& method : methods())
-        say(concat(method.name, "\n  minimises  ", method.formula, "\n  needs      ", method.data, "\n  source     ",
+        say(concat(method.name, "\n  formula  ", method.formula, "\n  needs    ", method.data, "\n  source   ",
                    method.source));
 }
 

@@ -20,7 +20,7 @@ public:
                   "lethe train --data synthetic --model resnet8 --epochs 15 --out runs/train") {
         option("model", model_name, "architecture (lethe inspect --models)");
         option("stem", stem, "first layers of resnet18/34/50: imagenet, cifar or cifar-maxpool");
-        option("normalize", normalize, "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS");
+        option("normalize", normalize, "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: cifar10");
         data_option("training and test images");
         option("epochs", train_options.epochs, "passes over the training images");
         option("batch-size", train_options.batch_size, "images per step");
@@ -147,7 +147,6 @@ void TrainCommand::train_model(Model& model, const Dataset& data, const RunDirec
     manifest["lethe.trained_on"] = data.source;
     manifest["lethe.trained_on_sha256"] = data.hash();
     write_safetensors(directory.file("weights.safetensors"), model.state(), manifest);
-    std::filesystem::remove(directory.file("checkpoint.safetensors"));
 }
 
 int TrainCommand::report(Model& model, const Dataset& train_data, const Dataset& test_data,
@@ -185,10 +184,11 @@ int TrainCommand::run() {
     const RunDirectory directory(out, "train", resolved(), free_keys());
     say(concat("device cpu, ", lethe::threads(), " threads; ", spec.arch, " on ", train_data.size(), " images of ",
                data_source));
-    if (directory.has("weights.safetensors"))
+    if (directory.has("weights.safetensors"))  // written last: training is complete
         model.load_state(read_weights(directory.file("weights.safetensors")).state);
     else
         train_model(model, train_data, directory);
+    std::filesystem::remove(directory.file("checkpoint.safetensors"));
     return report(model, train_data, test_data, directory);
 }
 

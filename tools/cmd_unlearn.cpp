@@ -104,6 +104,7 @@ int UnlearnCommand::run() {
     const std::unique_ptr<Model> model = load_model();
     check(!data_source.empty(), "unlearn: give --data, for example --data cifar10:DIR or --data synthetic");
     Dataset train = load_dataset(data_source, Split::train), test = load_dataset(data_source, Split::test);
+    if (run_options.unlearn.switches.utk_double_scale) train.pixel_scale = test.pixel_scale = 1.0f / 255.0f;
     const std::vector<int64_t> forget_set = select_forget_set(forget, train, [&] {
         const auto twin = fold_batchnorm(*model);
         return evaluate(*twin, train, all_indices(train)).wrong;
@@ -116,7 +117,7 @@ int UnlearnCommand::run() {
     const Json switch_values = switch_table();
     std::string on;
     for (const auto& [name, value] : switch_values.items())
-        if (value != "off" && value != "repeat" && value != "model") on += " " + name + "=" + value.get<std::string>();
+        if (value != "off" && value != "repeat" && value != "0") on += " " + name + "=" + value.get<std::string>();
     say("switches on:" + (on.empty() ? " none" : on));
     if (directory.resumed()) say("continuing " + out);
 

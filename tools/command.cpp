@@ -59,7 +59,7 @@ Json Command::resolved() const {
 }
 
 const std::vector<std::string>& Command::free_keys() {
-    static const std::vector<std::string> keys{"threads", "device"};
+    static const std::vector<std::string> keys{"threads", "device", "out", "checkpoint-seconds"};
     return keys;
 }
 

@@ -46,7 +46,7 @@ protected:
     void model_options(bool required);
     void data_option(const std::string& help);
     Json resolved() const;
-    // Keys that change no result, so a run may be continued with others.
+    // Keys that change no result: a run may be continued with others, and be moved.
     static const std::vector<std::string>& free_keys();
 
     // --weights with its manifest, or --model; checks that they agree.

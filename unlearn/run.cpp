@@ -45,7 +45,9 @@ Json to_json(const Evaluation& evaluation) {
 Evaluation evaluation_from(const Json& json) {
     Evaluation evaluation;
     evaluation.accuracy = {json.at("correct"), json.at("total")};
-    const auto number = [&](const char* key) { return json.at(key).is_null() ? std::nan("") : json.at(key).get<double>(); };
+    const auto number = [&](const char* key) {
+        return json.at(key).is_null() ? std::nan("") : json.at(key).get<double>();
+    };
     evaluation.loss = number("loss");  // JSON has no NaN: it is written as null
     evaluation.mean_margin = number("mean_margin");
     evaluation.max_margin = number("max_margin");

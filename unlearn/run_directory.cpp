@@ -32,6 +32,15 @@ std::string now_utc() {
     return text;
 }
 
+// True for an empty folder and for one whose first run was killed before its config.json was complete.
+bool holds_only_beginnings(const std::filesystem::path& path) {
+    for (const auto& entry : std::filesystem::directory_iterator(path)) {
+        const std::string name = entry.path().filename().string();
+        if (name != "environment.json" && name.find(".json.tmp.") == std::string::npos) return false;
+    }
+    return true;
+}
+
 // Without the keys that change no result.
 Json comparable(Json config, const std::vector<std::string>& free_keys) {
     for (const std::string& key : free_keys) config.erase(key);
@@ -71,7 +80,7 @@ RunDirectory::RunDirectory(const std::filesystem::path& path, const std::string&
         resumed_ = true;
         return;
     }
-    check(std::filesystem::is_empty(path), "run directory ", path.string(),
+    check(holds_only_beginnings(path), "run directory ", path.string(),
           " is not empty and holds no run of Lethe; give another --out");
     write_json("environment.json", environment());
     write_json(config_file, full);  // last: its presence says that the directory is a run

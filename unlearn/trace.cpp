@@ -23,7 +23,9 @@ Json to_json(const StepTrace& step) {
 }
 
 StepTrace step_from(const Json& json) {
-    const auto number = [&](const char* key) { return json.at(key).is_null() ? std::nan("") : json.at(key).get<double>(); };
+    const auto number = [&](const char* key) {
+        return json.at(key).is_null() ? std::nan("") : json.at(key).get<double>();
+    };
     return {.step = json.at("step"),
             .forget_loss = number("forget_loss"),
             .adversarial_loss = number("adversarial_loss"),

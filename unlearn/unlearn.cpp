@@ -4,6 +4,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "autograd/ops.h"
@@ -57,6 +58,21 @@ double mean_of(const Tensor& values) {
     return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
 }
 
+// 1 for the rows whose label's logit is not yet `margin` below the largest other one, 0 for the others.
+std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin) {
+    std::vector<float> rows;
+    for (int64_t i = 0; i < logits.dim(0); ++i) {
+        const auto logit = logits.values().subspan(static_cast<std::size_t>(i * logits.dim(1)),
+                                                   static_cast<std::size_t>(logits.dim(1)));
+        const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(i)]);
+        float other = -std::numeric_limits<float>::infinity();
+        for (std::size_t c = 0; c < logit.size(); ++c)
+            if (c != label) other = std::max(other, logit[c]);
+        rows.push_back(double{logit[label]} - double{other} < -margin ? 0.0f : 1.0f);
+    }
+    return rows;
+}
+
 void check_labels(const std::vector<int64_t>& labels, const Tensor& images, int64_t classes, const char* what) {
     check(static_cast<int64_t>(labels.size()) == images.dim(0), "unlearn: ", labels.size(), " ", what, " for images ",
           images.shape());
@@ -108,6 +124,7 @@ public:
     }
 
     void load(const UnlearnState& state);
+    void test_forget_set();
     UnlearnResult loop(const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step);
 
 private:
@@ -116,11 +133,13 @@ private:
     bool test(StepTrace& trace);
     bool ended();
     bool finish(Verdict verdict, std::string reason);
-    bool goal_met(const Evaluation& evaluation) const;
+    bool goal_met() const;
     std::string standing() const;
+    int64_t forget_begin(int64_t position) const;
     Batch forget_batch(int64_t position) const;
+    double add_forget_gradient(int64_t position, double weight);
     Batch adversarial_batch(int64_t position);
-    double add_gradient(const Batch& batch, double weight);
+    double add_gradient(const Batch& batch, double weight, std::span<const float> rows = {});
     double seconds() const;
     UnlearnState snapshot() const;
 
@@ -140,6 +159,8 @@ private:
 
     int64_t step_ = 0, goal_in_a_row_ = 0;
     int64_t forget_correct_ = 0;
+    Evaluation evaluation_;          // of D_f, by the model as it is now
+    std::vector<float> recognised_;  // 1 for the images of D_f that are not yet forgotten by the margin
     double seconds_before_ = 0;
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     UnlearnResult result_;
@@ -152,8 +173,16 @@ void Run::load(const UnlearnState& state) {
     step_ = state.step;
     goal_in_a_row_ = state.goal_in_a_row;
     seconds_before_ = state.seconds;
+    test_forget_set();
+}
+
+// D_f through the folded twin, with running statistics.
+void Run::test_forget_set() {
     fold_into(model_, *twin_);
-    forget_correct_ = evaluate_logits(predict(*twin_, task_.images), labels_).accuracy.correct;
+    const Tensor logits = predict(*twin_, task_.images);
+    evaluation_ = evaluate_logits(logits, labels_);
+    recognised_ = still_recognised(logits, labels_, options_.stop.margin);
+    forget_correct_ = evaluation_.accuracy.correct;
 }
 
 UnlearnState Run::snapshot() const {
@@ -232,44 +261,56 @@ void Run::accumulate_gradients(StepTrace& trace) {
     model_.net().zero_grad();
     if (!method_.adversarial) {
         const double weight = weighted ? 1.0 : static_cast<double>(options_.forget_weight);
-        trace.forget_loss = add_gradient(forget_batch(step_), direction * weight);
+        trace.forget_loss = add_forget_gradient(step_, direction * weight);
         return;
     }
     const int64_t rows = task_.adversarial.dim(0), size = options_.adversarial_batch;
     const Batch adversarial = adversarial_batch(step_);
-    const Batch forget = forget_batch(step_ % ((rows + size - 1) / size));
-    const auto share = static_cast<double>(forget.size()) / static_cast<double>(forget.size() + adversarial.size());
+    const int64_t position = step_ % ((rows + size - 1) / size);  // zip(adversarial, cycle(D_f)) starts anew each pass
+    const auto forget_size = static_cast<double>(forget_batch(position).size());
+    const double share = forget_size / (forget_size + static_cast<double>(adversarial.size()));
     const double forget_weight = weighted ? share : static_cast<double>(options_.forget_weight);
     const double adversarial_weight = weighted ? 1 - share : static_cast<double>(options_.adversarial_weight);
     trace.adversarial_loss = add_gradient(adversarial, adversarial_weight);
-    trace.forget_loss = add_gradient(forget, direction * forget_weight);
+    trace.forget_loss = add_forget_gradient(position, direction * forget_weight);
 }
 
-// D_f through the folded twin. False when a logit is no finite number.
+double Run::add_forget_gradient(int64_t position, double weight) {
+    const Batch batch = forget_batch(position);
+    // -CE has no minimum: to push an image that is already misclassified only damages the model.
+    if (relabels() || options_.switches.push_forgotten) return add_gradient(batch, weight);
+    const auto begin = static_cast<std::size_t>(forget_begin(position));
+    return add_gradient(batch, weight, std::span(recognised_).subspan(begin, static_cast<std::size_t>(batch.size())));
+}
+
+// The test after a step. False when a logit is no finite number.
 bool Run::test(StepTrace& trace) {
-    fold_into(model_, *twin_);
-    const Evaluation evaluation = evaluate_logits(predict(*twin_, task_.images), labels_);
-    if (!evaluation.finite)
+    test_forget_set();
+    if (!evaluation_.finite)
         return !finish(Verdict::diverged, concat("a logit was no finite number after step ", step_));
-    forget_correct_ = trace.forget_correct = evaluation.accuracy.correct;
-    trace.mean_margin = evaluation.mean_margin;
-    trace.max_margin = evaluation.max_margin;
-    goal_in_a_row_ = goal_met(evaluation) ? goal_in_a_row_ + 1 : 0;
+    trace.forget_correct = forget_correct_;
+    trace.mean_margin = evaluation_.mean_margin;
+    trace.max_margin = evaluation_.max_margin;
+    goal_in_a_row_ = goal_met() ? goal_in_a_row_ + 1 : 0;
     trace.seconds = seconds();
     return true;
 }
 
-bool Run::goal_met(const Evaluation& evaluation) const {
+bool Run::goal_met() const {
     const double margin = options_.switches.stop_on_first_zero ? 0 : options_.stop.margin;
-    const Accuracy& accuracy = evaluation.accuracy;
-    if (relabels()) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation.min_margin >= margin);
-    return accuracy.correct == 0 && (margin <= 0 || evaluation.max_margin <= -margin);
+    const Accuracy& accuracy = evaluation_.accuracy;
+    if (relabels()) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation_.min_margin >= margin);
+    return accuracy.correct == 0 && (margin <= 0 || evaluation_.max_margin <= -margin);
+}
+
+int64_t Run::forget_begin(int64_t position) const {
+    const int64_t size = options_.forget_batch, batches = (task_.images.dim(0) + size - 1) / size;
+    return position % batches * size;
 }
 
 Batch Run::forget_batch(int64_t position) const {
-    const int64_t rows = task_.images.dim(0), size = options_.forget_batch, batches = (rows + size - 1) / size;
-    const int64_t begin = position % batches * size;
-    return slice(task_.images, labels_, begin, std::min(rows, begin + size));
+    const int64_t begin = forget_begin(position);
+    return slice(task_.images, labels_, begin, std::min(task_.images.dim(0), begin + options_.forget_batch));
 }
 
 // Batches do not span the end of a pass.
@@ -296,10 +337,12 @@ Batch Run::adversarial_batch(int64_t position) {
 
 // Adds the gradient of weight * mean CE; returns mean CE. Each batch has its own forward and backward pass: with batch
 // statistics, BatchNorm must not see the two sets as one, and its running statistics see them in the order of calls.
-double Run::add_gradient(const Batch& batch, double weight) {
+double Run::add_gradient(const Batch& batch, double weight, std::span<const float> rows) {
     const BatchNormMode mode = options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running;
     Var loss = softmax_cross_entropy(model_.forward(batch.images, mode), batch.labels);
-    loss.backward(Tensor::full(loss.shape(), static_cast<float>(weight / static_cast<double>(batch.size()))));
+    Tensor seed = Tensor::full(loss.shape(), static_cast<float>(weight / static_cast<double>(batch.size())));
+    if (!rows.empty()) seed = backend(seed).row_scale(seed, Tensor::from_nchw(seed.shape(), rows));
+    loss.backward(seed);
     return mean_of(loss.value());
 }
 
@@ -339,7 +382,10 @@ UnlearnResult unlearn(Model& model, const Method& method, const ForgetTask& task
     options.validate();
     check_task(task, method, model.spec().classes);
     Run run(model, method, task, options);
-    if (resume) run.load(*resume);
+    if (resume)
+        run.load(*resume);
+    else
+        run.test_forget_set();
     return run.loop(on_step);
 }
 

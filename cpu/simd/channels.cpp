@@ -15,11 +15,11 @@ LETHE_INLINE int64_t block_periods(int64_t period) {
 }
 
 // Calls strip(j, width) for the columns of a period: four vectors at a time, then one.
-#define LETHE_FOR_STRIPS(period, four, one)            \
-    {                                                  \
-        int64_t j = 0;                                 \
+#define LETHE_FOR_STRIPS(period, four, one)                     \
+    {                                                           \
+        int64_t j = 0;                                          \
         for (; j + 4 * lanes <= (period); j += 4 * lanes) four; \
-        for (; j < (period); j += lanes) one;          \
+        for (; j < (period); j += lanes) one;                   \
     }
 
 template <int Width>

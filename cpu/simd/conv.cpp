@@ -17,12 +17,12 @@ constexpr int vector_width = 16;
 
 // What a block of output pixels needs: addresses are those of its first pixel.
 struct Block {
-    const float* x;         // input at the block's first tap, which may lie outside the image
-    int64_t row_step;       // floats from one input row to the next
-    int64_t in_channels;    // used where the template says 0
-    const float* w;         // first of Out blocks of packed weights
-    int64_t w_step;         // floats from one output block's weights to the next
-    int first_row, end_row; // kernel rows inside the image
+    const float* x;          // input at the block's first tap, which may lie outside the image
+    int64_t row_step;        // floats from one input row to the next
+    int64_t in_channels;     // used where the template says 0
+    const float* w;          // first of Out blocks of packed weights
+    int64_t w_step;          // floats from one output block's weights to the next
+    int first_row, end_row;  // kernel rows inside the image
     const float* bias;
     const float* residual;
     bool relu;
@@ -40,9 +40,8 @@ struct Convolve {
         const float* w = b.w + r * Kernel * channels * vector_width;
         for (int64_t c = 0; c < channels; ++c) {
             __m512 weights[Out][Kernel];
-            LETHE_UNROLL for (int o = 0; o < Out; ++o)
-                LETHE_UNROLL for (int s = 0; s < Kernel; ++s) weights[o][s] =
-                    _mm512_load_ps(w + o * b.w_step + (s * channels + c) * vector_width);
+            LETHE_UNROLL for (int o = 0; o < Out; ++o) LETHE_UNROLL for (int s = 0; s < Kernel; ++s) weights[o][s] =
+                _mm512_load_ps(w + o * b.w_step + (s * channels + c) * vector_width);
             LETHE_UNROLL for (int i = 0; i < taps; ++i) {
                 if ((Left && i == 0) || (Right && i == taps - 1)) continue;  // zero padding
                 const __m512 value = _mm512_set1_ps(x[i * channels + c]);
@@ -56,21 +55,20 @@ struct Convolve {
         }
     }
 
+    // bias and residual come last: a sum that starts from a large bias would round at the bias' size all along.
     static void run(const Block& b) {
-        __m512 acc[Out][Pixels];
+        __m512 acc[Out][Pixels] = {};
+        for (int r = b.first_row; r < b.end_row; ++r) row(b, r, acc);
         LETHE_UNROLL for (int o = 0; o < Out; ++o) {
             const __m512 bias = b.bias != nullptr ? _mm512_loadu_ps(b.bias + o * vector_width) : _mm512_setzero_ps();
-            LETHE_UNROLL for (int p = 0; p < Pixels; ++p) acc[o][p] = bias;
-        }
-        for (int r = b.first_row; r < b.end_row; ++r) row(b, r, acc);
-        LETHE_UNROLL for (int o = 0; o < Out; ++o)
             LETHE_UNROLL for (int p = 0; p < Pixels; ++p) {
                 const int64_t at = p * b.out_channels + o * vector_width;
-                __m512 v = acc[o][p];
-                if (b.residual != nullptr) v = _mm512_add_ps(v, _mm512_loadu_ps(b.residual + at));
+                __m512 v = acc[o][p] + bias;
+                if (b.residual != nullptr) v += _mm512_loadu_ps(b.residual + at);
                 if (b.relu) v = v < _mm512_setzero_ps() ? _mm512_setzero_ps() : v;  // keeps NaN
                 _mm512_storeu_ps(b.y + at, v);
             }
+        }
     }
 };
 
@@ -96,7 +94,8 @@ struct Tile {
 
 template <int Kernel, int Stride, int Pixels, int Out, int Channels>
 Tile tile() {
-    return {Pixels, Out,
+    return {Pixels,
+            Out,
             {{with_edges<Kernel, Stride, Pixels, Out, Channels>(false, false),
               with_edges<Kernel, Stride, Pixels, Out, Channels>(false, true)},
              {with_edges<Kernel, Stride, Pixels, Out, Channels>(true, false),
@@ -120,10 +119,14 @@ template <int Kernel, int Stride>
 Tile tile_for_channels(const ConvImage& op) {
     const int64_t blocks = op.out_channels / vector_width;
     switch (op.in_channels) {  // known strides leave the address arithmetic to the compiler
-        case 16: return tile_for<Kernel, Stride, 16>(op.out_width, blocks);
-        case 32: return tile_for<Kernel, Stride, 32>(op.out_width, blocks);
-        case 64: return tile_for<Kernel, Stride, 64>(op.out_width, blocks);
-        default: return tile_for<Kernel, Stride, 0>(op.out_width, blocks);
+        case 16:
+            return tile_for<Kernel, Stride, 16>(op.out_width, blocks);
+        case 32:
+            return tile_for<Kernel, Stride, 32>(op.out_width, blocks);
+        case 64:
+            return tile_for<Kernel, Stride, 64>(op.out_width, blocks);
+        default:
+            return tile_for<Kernel, Stride, 0>(op.out_width, blocks);
     }
 }
 
@@ -225,10 +228,14 @@ void narrow_image(const float* x, const float* packed, float* y, const ConvImage
 
 void conv_narrow(const float* x, const float* packed, float* y, const ConvImage& op) {
     switch (op.out_channels) {
-        case 1: return narrow_image<1>(x, packed, y, op);
-        case 2: return narrow_image<2>(x, packed, y, op);
-        case 3: return narrow_image<3>(x, packed, y, op);
-        default: return narrow_image<4>(x, packed, y, op);
+        case 1:
+            return narrow_image<1>(x, packed, y, op);
+        case 2:
+            return narrow_image<2>(x, packed, y, op);
+        case 3:
+            return narrow_image<3>(x, packed, y, op);
+        default:
+            return narrow_image<4>(x, packed, y, op);
     }
 }
 

@@ -1,5 +1,5 @@
-// Elementwise loops, one per entry of the lists in tensor/elementwise.h. `flatten` inlines the functors, so that no copy
-// of them compiled for this instruction set is visible to the linker.
+// Elementwise loops, one per entry of the lists in tensor/elementwise.h. `flatten` inlines the functors, so that no
+// copy of them compiled for this instruction set is visible to the linker.
 #include "tensor/elementwise.h"
 
 #include "cpu/simd.h"
@@ -9,28 +9,28 @@ namespace lethe::simd::LETHE_ISA {
 
 #define LETHE_LOOP __attribute__((flatten))
 
-#define LETHE_UNARY(op, functor)                                                                          \
-    LETHE_LOOP static void op##_loop(const float* x, float* y, int64_t n) {                               \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = elementwise::functor::f(x[i]);         \
-    }                                                                                                     \
+#define LETHE_UNARY(op, functor)                                                                                   \
+    LETHE_LOOP static void op##_loop(const float* x, float* y, int64_t n) {                                        \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = elementwise::functor::f(x[i]);                  \
+    }                                                                                                              \
     LETHE_LOOP static void op##_grad_loop(const float* g, const float* x, const float* y, float* out, int64_t n) { \
         _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] = g[i] * elementwise::functor::df(x[i], y[i]);  \
     }
 LETHE_UNARY_OPS(LETHE_UNARY)
 
-#define LETHE_BINARY(op, functor)                                                                             \
-    LETHE_LOOP static void op##_loop(const float* a, const float* b, float* y, int64_t n) {                   \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = elementwise::functor::f(a[i], b[i]);       \
-    }                                                                                                         \
-    LETHE_LOOP static void op##_grad_a_loop(const float* g, const float* a, const float* b, const float* y,   \
-                                            float* out, int64_t n) {                                          \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] =                                          \
-            g[i] * elementwise::functor::da(a[i], b[i], y[i]);                                                \
-    }                                                                                                         \
-    LETHE_LOOP static void op##_grad_b_loop(const float* g, const float* a, const float* b, const float* y,   \
-                                            float* out, int64_t n) {                                          \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] =                                          \
-            g[i] * elementwise::functor::db(a[i], b[i], y[i]);                                                \
+#define LETHE_BINARY(op, functor)                                                                           \
+    LETHE_LOOP static void op##_loop(const float* a, const float* b, float* y, int64_t n) {                 \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = elementwise::functor::f(a[i], b[i]);     \
+    }                                                                                                       \
+    LETHE_LOOP static void op##_grad_a_loop(const float* g, const float* a, const float* b, const float* y, \
+                                            float* out, int64_t n) {                                        \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] =                                        \
+            g[i] * elementwise::functor::da(a[i], b[i], y[i]);                                              \
+    }                                                                                                       \
+    LETHE_LOOP static void op##_grad_b_loop(const float* g, const float* a, const float* b, const float* y, \
+                                            float* out, int64_t n) {                                        \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] =                                        \
+            g[i] * elementwise::functor::db(a[i], b[i], y[i]);                                              \
     }
 LETHE_BINARY_OPS(LETHE_BINARY)
 
@@ -68,9 +68,9 @@ void add_elementwise(Kernels& table) {
     table.unary_grad[static_cast<int>(Unary::op)] = op##_grad_loop;
     LETHE_UNARY_OPS(LETHE_ENTRY)
 #undef LETHE_ENTRY
-#define LETHE_ENTRY(op, functor)                                              \
-    table.binary[static_cast<int>(Binary::op)] = op##_loop;                   \
-    table.binary_grad[static_cast<int>(Binary::op)][0] = op##_grad_a_loop;    \
+#define LETHE_ENTRY(op, functor)                                           \
+    table.binary[static_cast<int>(Binary::op)] = op##_loop;                \
+    table.binary_grad[static_cast<int>(Binary::op)][0] = op##_grad_a_loop; \
     table.binary_grad[static_cast<int>(Binary::op)][1] = op##_grad_b_loop;
     LETHE_BINARY_OPS(LETHE_ENTRY)
     table.scale = scale;

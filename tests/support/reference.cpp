@@ -22,7 +22,8 @@ namespace {
 // Calls visit(n, k, p, q, c, h, w, r, s) for every product of a convolution.
 template <class Visit>
 void for_each_product(const Shape& x, const Shape& w, const Conv2d& op, Visit&& visit) {
-    const int64_t rows = (x[2] + 2 * op.pad - w[2]) / op.stride + 1, columns = (x[3] + 2 * op.pad - w[3]) / op.stride + 1;
+    const int64_t rows = (x[2] + 2 * op.pad - w[2]) / op.stride + 1,
+                  columns = (x[3] + 2 * op.pad - w[3]) / op.stride + 1;
     for (int64_t n = 0; n < x[0]; ++n)
         for (int64_t k = 0; k < w[0]; ++k)
             for (int64_t p = 0; p < rows; ++p)

@@ -1,0 +1,75 @@
+// What the documentation says about switches, methods and files, against the code.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "unlearn/method.h"
+#include "unlearn/protocol.h"
+
+namespace lethe::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const fs::path root = LETHE_SOURCE_DIR;
+
+std::string text_of(const fs::path& path) {
+    std::ifstream in(path);
+    EXPECT_TRUE(in) << path << " cannot be read";
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+}
+
+// The cells of the guide's table row whose first cell is `name` or `name=...` in backquotes; empty without such a row.
+std::vector<std::string> guide_row(const std::string& name) {
+    static const std::string guide = text_of(root / "docs/guide.md");
+    std::istringstream lines(guide);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.rfind("| `" + name + "`", 0) != 0 && line.rfind("| `" + name + "=", 0) != 0) continue;
+        std::vector<std::string> cells;
+        std::istringstream row(line.substr(2));
+        for (std::string cell; std::getline(row, cell, '|');)
+            cells.push_back(cell.substr(0, cell.find_last_not_of(' ') + 1));
+        for (std::string& cell : cells) cell.erase(0, cell.find_first_not_of(' '));
+        return cells;
+    }
+    return {};
+}
+
+TEST(Guide, TellsEverySwitchAndItsPresets) {
+    for (const SwitchInfo& info : switch_list()) {
+        const std::vector<std::string> cells = guide_row(info.name);
+        ASSERT_EQ(cells.size(), 6u) << "docs/guide.md has no row of six cells for switch " << info.name;
+        EXPECT_EQ(cells[3], get_switch(protocol("reference"), info.name)) << info.name << ", reference";
+        EXPECT_EQ(cells[4], get_switch(protocol("paper"), info.name)) << info.name << ", paper";
+        EXPECT_EQ(cells[5], get_switch(protocol("recommended"), info.name)) << info.name << ", recommended";
+    }
+}
+
+TEST(Guide, TellsEveryMethod) {
+    const std::string guide = text_of(root / "docs/guide.md");
+    for (const Method& method : methods()) EXPECT_THAT(guide, HasSubstr("`" + method.name + "`"));
+}
+
+TEST(Docs, LinksLeadToFiles) {
+    static const std::regex link(R"re(\]\(([^)#: ]+)(#[^)]*)?\))re");
+    std::vector<fs::path> pages = {root / "README.md", root / "CONTRIBUTING.md", root / "CHANGELOG.md"};
+    for (const auto& entry : fs::recursive_directory_iterator(root / "docs"))
+        if (entry.path().extension() == ".md") pages.push_back(entry.path());
+    int links = 0;
+    for (const fs::path& page : pages) {
+        // Code may look like a link: fenced blocks are cut out.
+        const std::string text = std::regex_replace(text_of(page), std::regex("```[^`]*```"), "");
+        for (std::sregex_iterator match(text.begin(), text.end(), link), end; match != end; ++match, ++links)
+            EXPECT_TRUE(fs::exists(page.parent_path() / (*match)[1].str())) << page << " links to " << (*match)[1];
+    }
+    EXPECT_GT(links, 5);
+}
+
+}  // namespace
+}  // namespace lethe::test
