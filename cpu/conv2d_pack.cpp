@@ -5,28 +5,49 @@ namespace {
 
 constexpr int64_t vector_width = 16;
 
-int64_t packed_index(Packing packing, const Shape& shape, int64_t k, int64_t tap, int64_t c) {
-    const int64_t filters = shape[0], channels = shape[1], taps = shape[2] * shape[3];
-    const int64_t flipped = taps - 1 - tap;
-    switch (packing) {
-        case Packing::wide:
-            return ((k / vector_width * taps + tap) * channels + c) * vector_width + k % vector_width;
-        case Packing::wide_flipped:
-            return ((c / vector_width * taps + flipped) * filters + k) * vector_width + c % vector_width;
-        case Packing::narrow_flipped:
-            break;
-    }
-    return (flipped * channels + c) * filters + k;
+struct Sizes {
+    int64_t filters, channels, taps;
+};
+
+void pack_wide(const Sizes& size, const float* weights, float* packed) {
+    for (int64_t k = 0; k < size.filters; ++k)
+        for (int64_t tap = 0; tap < size.taps; ++tap) {
+            const float* from = weights + (k * size.taps + tap) * size.channels;
+            float* to = packed + (k / vector_width * size.taps + tap) * size.channels * vector_width + k % vector_width;
+            for (int64_t c = 0; c < size.channels; ++c) to[c * vector_width] = from[c];
+        }
+}
+
+void pack_wide_flipped(const Sizes& size, const float* weights, float* packed) {
+    for (int64_t block = 0; block < size.channels / vector_width; ++block)
+        for (int64_t tap = 0; tap < size.taps; ++tap)
+            for (int64_t k = 0; k < size.filters; ++k) {
+                const float* from = weights + (k * size.taps + tap) * size.channels + block * vector_width;
+                float* to = packed + ((block * size.taps + size.taps - 1 - tap) * size.filters + k) * vector_width;
+                for (int64_t lane = 0; lane < vector_width; ++lane) to[lane] = from[lane];
+            }
+}
+
+void pack_narrow_flipped(const Sizes& size, const float* weights, float* packed) {
+    for (int64_t k = 0; k < size.filters; ++k)
+        for (int64_t tap = 0; tap < size.taps; ++tap)
+            for (int64_t c = 0; c < size.channels; ++c)
+                packed[((size.taps - 1 - tap) * size.channels + c) * size.filters + k] =
+                    weights[(k * size.taps + tap) * size.channels + c];
 }
 
 }  // namespace
 
 void pack_weights(Packing packing, const Shape& shape, const float* weights, float* packed) {
-    const int64_t channels = shape[1], taps = shape[2] * shape[3];
-    for (int64_t k = 0; k < shape[0]; ++k)
-        for (int64_t tap = 0; tap < taps; ++tap)
-            for (int64_t c = 0; c < channels; ++c)
-                packed[packed_index(packing, shape, k, tap, c)] = weights[(k * taps + tap) * channels + c];
+    const Sizes size{shape[0], shape[1], shape[2] * shape[3]};
+    switch (packing) {
+        case Packing::wide:
+            return pack_wide(size, weights, packed);
+        case Packing::wide_flipped:
+            return pack_wide_flipped(size, weights, packed);
+        case Packing::narrow_flipped:
+            return pack_narrow_flipped(size, weights, packed);
+    }
 }
 
 const void* layout_of(Packing packing) {

@@ -7,24 +7,28 @@
 namespace lethe {
 namespace {
 
+// An image's sizes, read once: Shape checks each access.
+struct Image {
+    int64_t channels, height, width;
+};
+
 struct Window {
     int64_t top, bottom, left, right;  // rows [top, bottom) and columns [left, right), cut to the image
 };
 
-Window window_at(int64_t p, int64_t q, const Shape& x, const Pool2d& op) {
+Window window_at(int64_t p, int64_t q, const Image& image, const Pool2d& op) {
     const int64_t top = p * op.stride - op.pad, left = q * op.stride - op.pad;
-    return {std::max<int64_t>(0, top), std::min(x[2], top + op.kernel), std::max<int64_t>(0, left),
-            std::min(x[3], left + op.kernel)};
+    return {std::max<int64_t>(0, top), std::min(image.height, top + op.kernel), std::max<int64_t>(0, left),
+            std::min(image.width, left + op.kernel)};
 }
 
 // The maximum of one window for all channels; NaN wins, so that it is not lost.
-void pool_window(const float* x, const Shape& shape, int64_t image, const Window& window, float* y, int64_t* argmax) {
-    const int64_t channels = shape[1];
+void pool_window(const float* x, const Image& image, int64_t number, const Window& window, float* y, int64_t* argmax) {
     bool first = true;
     for (int64_t h = window.top; h < window.bottom; ++h)
         for (int64_t w = window.left; w < window.right; ++w) {
-            const int64_t offset = ((image * shape[2] + h) * shape[3] + w) * channels;
-            for (int64_t c = 0; c < channels; ++c) {
+            const int64_t offset = ((number * image.height + h) * image.width + w) * image.channels;
+            for (int64_t c = 0; c < image.channels; ++c) {
                 const float value = x[offset + c];
                 if (!first && !(value > y[c]) && !(std::isnan(value) && !std::isnan(y[c]))) continue;
                 y[c] = value;
@@ -39,14 +43,16 @@ void pool_window(const float* x, const Shape& shape, int64_t image, const Window
 Tensor CpuBackend::max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& argmax) {
     Tensor y = Tensor::empty(op.output_shape(x.shape()));
     argmax = Tensor::empty({y.numel()}, DType::int64);
-    const int64_t rows = y.dim(2), columns = y.dim(3), channels = y.dim(1);
+    const Image image{x.dim(1), x.dim(2), x.dim(3)};
+    const int64_t rows = y.dim(2), columns = y.dim(3);
     const float* in = x.data();
     float* out = y.mutable_data();
     int64_t* winners = argmax.mutable_int64_data();
     for_chunks(x.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin * rows * columns; i < end * rows * columns; ++i) {
-            const Window window = window_at(i / columns % rows, i % columns, x.shape(), op);
-            pool_window(in, x.shape(), i / (rows * columns), window, out + i * channels, winners + i * channels);
+            const Window window = window_at(i / columns % rows, i % columns, image, op);
+            pool_window(in, image, i / (rows * columns), window, out + i * image.channels,
+                        winners + i * image.channels);
         }
     });
     return y;

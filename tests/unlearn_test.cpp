@@ -154,6 +154,20 @@ TEST_F(Unlearn, BatchNormIsFrozenUnlessSwitched) {
     }
 }
 
+// D_f is all misclassified from the start: nothing is left to push, unless the reference's behaviour is asked for.
+TEST_F(Unlearn, ForgottenImagesAreLeftAloneUnlessSwitched) {
+    for (int64_t& label : task.labels) label = (label + 1) % tiny_classes;
+    options.optimizer.weight_decay = 0;
+    options.stop.max_steps = 1;
+    for (const bool push : {false, true}) {
+        model = tiny_model();
+        const Tensor before = model->net().parameters().back().var.value().clone();
+        options.switches.push_forgotten = push;
+        run("neggrad");
+        EXPECT_EQ(static_cast<bool>(identical(model->net().parameters().back().var.value(), before)), !push);
+    }
+}
+
 TEST_F(Unlearn, ThePenaltyHoldsWeightsBack) {
     options.stop.max_steps = 10;
     options.stop.in_a_row = 1000;
