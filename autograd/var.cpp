@@ -26,13 +26,14 @@ namespace detail {
 // are taken apart in a loop.
 Node::~Node() {
     std::vector<std::shared_ptr<Node>> orphans = std::move(inputs);
+    backward = nullptr;  // closures hold their inputs too; `orphans` keeps those alive until their turn
     while (!orphans.empty()) {
         const std::shared_ptr<Node> node = std::move(orphans.back());
         orphans.pop_back();
         if (node.use_count() != 1) continue;
-        node->backward = nullptr;
         for (std::shared_ptr<Node>& input : node->inputs) orphans.push_back(std::move(input));
         node->inputs.clear();
+        node->backward = nullptr;
     }
 }
 

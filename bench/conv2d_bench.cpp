@@ -22,8 +22,8 @@ struct Problem {
           residual(random_values(grad_y.shape(), 5)) {}
 
     double flops() const { return 2.0 * static_cast<double>(grad_y.numel() * w.numel() / w.dim(0)); }
-    // Rounding of a sum of `count` products of factors below 1.
-    static double tolerance(int64_t count) { return 1e-6 * std::sqrt(static_cast<double>(count)) + 1e-6; }
+    // For rounding in a sum of `count` products of factors below 1: each addition may round at the size of the sum.
+    static double tolerance(int64_t count) { return 1e-7 * static_cast<double>(count) + 1e-5; }
 
     Conv2d op;
     Tensor x, w, bias, grad_y, residual;

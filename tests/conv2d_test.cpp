@@ -26,7 +26,9 @@ const std::vector<Case> cases = {
     {2, 48, 5, 11, 16, 3, 1, 1},  {1, 16, 1, 1, 16, 3, 1, 1},   {2, 16, 3, 20, 16, 3, 1, 1},
     {2, 32, 7, 7, 16, 3, 2, 1},   {2, 16, 2, 2, 32, 3, 2, 1},   {2, 17, 6, 6, 16, 3, 1, 1},
     {2, 16, 6, 6, 17, 3, 1, 1},   {1, 128, 4, 4, 128, 3, 1, 1}, {2, 16, 5, 5, 16, 1, 1, 0},
-    {1, 8, 5, 4, 4, 5, 1, 2},     {2, 3, 6, 40, 32, 3, 1, 1},   {2, 4, 6, 6, 3, 3, 1, 1},
+    {1, 8, 5, 4, 4, 5, 1, 2},     {2, 3, 6, 40, 32, 3, 1, 1},   {2, 1, 6, 9, 16, 3, 1, 1},
+    {1, 2, 5, 4, 32, 3, 1, 1},    {1, 4, 4, 7, 16, 3, 1, 1},    {1, 16, 32, 32, 16, 3, 2, 1},
+    {2, 4, 6, 6, 3, 3, 1, 1},
 };
 
 std::string describe(const Case& c) {
@@ -137,6 +139,19 @@ TEST_P(Conv2dTest, BatchesThatAreNoMultipleOfAChunk) {
         EXPECT_TRUE(close(results[0].to_nchw(),
                           reference::conv2d_grad_w(reference::Array(g), reference::Array(x), w.shape(), op), reduction,
                           static_cast<double>(images * 16)));
+    }
+}
+
+// Large weights get fewer and larger partial sums.
+TEST_P(Conv2dTest, GradientOfLargeWeights) {
+    const Conv2d op{1, 0};
+    for (const int64_t images : {3, 70}) {
+        const Tensor x = random_tensor({images, 512, 1, 1}, 1), g = random_tensor(x.shape(), 3, unit(images));
+        const Shape w{512, 512, 1, 1};
+        const auto results = same_for_any_threads([&] { return std::vector{cpu->conv2d_grad_w(g, x, w, op)}; });
+        EXPECT_TRUE(close(results[0].to_nchw(),
+                          reference::conv2d_grad_w(reference::Array(g), reference::Array(x), w, op), reduction,
+                          static_cast<double>(images)));
     }
 }
 

@@ -86,6 +86,16 @@ TEST_P(ElementwiseTest, EveryUnaryFunctionAndItsGradient) {
     }
 }
 
+TEST_P(ElementwiseTest, AnElementDoesNotDependOnItsPosition) {
+#define LETHE_ENTRY(op, functor) Unary::op,
+    for (const Unary op : {LETHE_UNARY_OPS(LETHE_ENTRY)}) {
+#undef LETHE_ENTRY
+        const Tensor x = random_tensor({100}, 1), y = cpu->unary(op, x);
+        for (const auto& [begin, end] : {std::pair{0, 100}, {0, 1}, {3, 50}, {16, 33}, {99, 100}})
+            EXPECT_TRUE(identical(cpu->unary(op, x.rows(begin, end)), y.rows(begin, end))) << name(op) << " " << begin;
+    }
+}
+
 TEST_P(ElementwiseTest, EveryBinaryFunctionAndItsGradients) {
 #define LETHE_ENTRY(op, functor) Binary::op,
     for (const Binary op : {LETHE_BINARY_OPS(LETHE_ENTRY)}) {

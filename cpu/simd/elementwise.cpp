@@ -4,14 +4,31 @@
 
 #include "cpu/simd.h"
 #include "cpu/simd/tables.h"
+#include "cpu/simd/vector_math.h"
 
 namespace lethe::simd::LETHE_ISA {
 
 #define LETHE_LOOP __attribute__((flatten))
 
+// The C library's vector and scalar functions differ in their last bits, so the few elements after the last whole
+// vector take the vector's way too, through the very same code (noipa): an element's result does not depend on where in
+// the array it stands.
+constexpr int64_t width = 16;
+
 #define LETHE_UNARY(op, functor)                                                                                   \
-    LETHE_LOOP static void op##_loop(const float* x, float* y, int64_t n) {                                        \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) y[i] = elementwise::functor::f(x[i]);                  \
+    __attribute__((flatten, noipa)) static void op##_blocks(const float* x, float* y, int64_t blocks) {            \
+        for (int64_t b = 0; b < blocks; ++b)                                                                       \
+            _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) y[b * width + i] =                             \
+                elementwise::functor::f(x[b * width + i]);                                                         \
+    }                                                                                                              \
+    static void op##_loop(const float* x, float* y, int64_t n) {                                                   \
+        const int64_t blocks = n / width, done = blocks * width;                                                   \
+        op##_blocks(x, y, blocks);                                                                                 \
+        if (done == n) return;                                                                                     \
+        float rest[width] = {}, results[width];                                                                    \
+        for (int64_t j = 0; done + j < n; ++j) rest[j] = x[done + j];                                              \
+        op##_blocks(rest, results, 1);                                                                             \
+        for (int64_t j = 0; done + j < n; ++j) y[done + j] = results[j];                                           \
     }                                                                                                              \
     LETHE_LOOP static void op##_grad_loop(const float* g, const float* x, const float* y, float* out, int64_t n) { \
         _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] = g[i] * elementwise::functor::df(x[i], y[i]);  \

@@ -1,23 +1,30 @@
-#include <math.h>
-
 #include "cpu/simd/tables.h"
 #include "cpu/simd/vec.h"
+#include "cpu/simd/vector_math.h"
 
 namespace lethe::simd::LETHE_ISA {
 namespace {
 
-// log-sum-exp with the maximum taken out, so that nothing overflows.
-float softmax_cross_entropy(const float* logits, int64_t label, float* probabilities, int64_t classes) {
+// log-sum-exp with the maximum taken out, so that nothing overflows. A NaN that the maximum misses is met again by exp.
+// Vectors pay off for long rows only; Long is decided by the number of classes, so a row's bits depend on nothing else.
+template <bool Long>
+float softmax_row(const float* logits, int64_t label, float* probabilities, int64_t classes) {
     float top = logits[0];
+#pragma omp simd reduction(max : top) if (Long)
     for (int64_t c = 1; c < classes; ++c) top = logits[c] > top ? logits[c] : top;
+#pragma omp simd if (Long)
+    for (int64_t c = 0; c < classes; ++c) probabilities[c] = expf(logits[c] - top);
     double sum = 0.0;
-    for (int64_t c = 0; c < classes; ++c) {
-        probabilities[c] = expf(logits[c] - top);
-        sum += static_cast<double>(probabilities[c]);
-    }
+#pragma omp simd reduction(+ : sum) if (Long)
+    for (int64_t c = 0; c < classes; ++c) sum += static_cast<double>(probabilities[c]);
     const float inverse = static_cast<float>(1.0 / sum);
     for (int64_t c = 0; c < classes; ++c) probabilities[c] *= inverse;
     return static_cast<float>(log(sum) - (static_cast<double>(logits[label]) - static_cast<double>(top)));
+}
+
+float softmax_cross_entropy(const float* logits, int64_t label, float* probabilities, int64_t classes) {
+    if (classes < 4 * lanes) return softmax_row<false>(logits, label, probabilities, classes);
+    return softmax_row<true>(logits, label, probabilities, classes);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ typedef int32_t Mask __attribute__((vector_size(64)));
 typedef double Wide __attribute__((vector_size(64)));                        // eight doubles
 typedef float Half __attribute__((vector_size(32), aligned(4), may_alias));  // eight floats at any address
 
+// What is at p, to be copied into a Vec. Do not pass it on as const Vec&: that would promise an aligned address.
 LETHE_INLINE const LooseVec& at(const float* p) { return *reinterpret_cast<const LooseVec*>(p); }
 LETHE_INLINE LooseVec& at(float* p) { return *reinterpret_cast<LooseVec*>(p); }
 LETHE_INLINE void set(Vec& v, float value) { v = Vec{} + value; }

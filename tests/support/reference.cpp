@@ -19,20 +19,26 @@ void Array::set_sizes() {
 
 namespace {
 
+// A four-dimensional shape's sizes, read once: Shape checks each access.
+struct Sizes {
+    explicit Sizes(const Shape& shape) : a(shape[0]), b(shape[1]), c(shape[2]), d(shape[3]) {}
+    int64_t a, b, c, d;
+};
+
 // Calls visit(n, k, p, q, c, h, w, r, s) for every product of a convolution.
 template <class Visit>
-void for_each_product(const Shape& x, const Shape& w, const Conv2d& op, Visit&& visit) {
-    const int64_t rows = (x[2] + 2 * op.pad - w[2]) / op.stride + 1,
-                  columns = (x[3] + 2 * op.pad - w[3]) / op.stride + 1;
-    for (int64_t n = 0; n < x[0]; ++n)
-        for (int64_t k = 0; k < w[0]; ++k)
+void for_each_product(const Shape& x_shape, const Shape& w_shape, const Conv2d& op, Visit&& visit) {
+    const Sizes x(x_shape), w(w_shape);
+    const int64_t rows = (x.c + 2 * op.pad - w.c) / op.stride + 1, columns = (x.d + 2 * op.pad - w.d) / op.stride + 1;
+    for (int64_t n = 0; n < x.a; ++n)
+        for (int64_t k = 0; k < w.a; ++k)
             for (int64_t p = 0; p < rows; ++p)
                 for (int64_t q = 0; q < columns; ++q)
-                    for (int64_t c = 0; c < w[1]; ++c)
-                        for (int64_t r = 0; r < w[2]; ++r)
-                            for (int64_t s = 0; s < w[3]; ++s) {
+                    for (int64_t c = 0; c < w.b; ++c)
+                        for (int64_t r = 0; r < w.c; ++r)
+                            for (int64_t s = 0; s < w.d; ++s) {
                                 const int64_t h = p * op.stride + r - op.pad, v = q * op.stride + s - op.pad;
-                                if (h < 0 || h >= x[2] || v < 0 || v >= x[3]) continue;
+                                if (h < 0 || h >= x.c || v < 0 || v >= x.d) continue;
                                 visit(n, k, p, q, c, h, v, r, s);
                             }
 }
@@ -40,10 +46,11 @@ void for_each_product(const Shape& x, const Shape& w, const Conv2d& op, Visit&& 
 // Calls visit(n, c, h, w) for every element of a four-dimensional shape.
 template <class Visit>
 void for_each_element(const Shape& shape, Visit&& visit) {
-    for (int64_t n = 0; n < shape[0]; ++n)
-        for (int64_t c = 0; c < shape[1]; ++c)
-            for (int64_t h = 0; h < shape[2]; ++h)
-                for (int64_t w = 0; w < shape[3]; ++w) visit(n, c, h, w);
+    const Sizes size(shape);
+    for (int64_t n = 0; n < size.a; ++n)
+        for (int64_t c = 0; c < size.b; ++c)
+            for (int64_t h = 0; h < size.c; ++h)
+                for (int64_t w = 0; w < size.d; ++w) visit(n, c, h, w);
 }
 
 }  // namespace
