@@ -15,9 +15,9 @@ namespace lethe {
 namespace elementwise {
 
 // df receives both x and y = f(x), so that each function may use the cheaper one.
-// relu: df(0) = 0, PyTorch's choice.
+// relu: df(0) = 0 and NaN stays NaN, as in PyTorch; a relu that hid NaN would hide a diverged model.
 struct Relu {
-    LETHE_HD static float f(float x) { return x > 0.0f ? x : 0.0f; }
+    LETHE_HD static float f(float x) { return x < 0.0f ? 0.0f : x; }
     LETHE_HD static float df(float /*x*/, float y) { return y > 0.0f ? 1.0f : 0.0f; }
 };
 struct Square {
@@ -55,7 +55,7 @@ struct Mul {
 };
 // relu(a + b): the end of every residual block, in one pass.
 struct AddRelu {
-    LETHE_HD static float f(float a, float b) { return a + b > 0.0f ? a + b : 0.0f; }
+    LETHE_HD static float f(float a, float b) { return a + b < 0.0f ? 0.0f : a + b; }
     LETHE_HD static float da(float, float, float y) { return y > 0.0f ? 1.0f : 0.0f; }
     LETHE_HD static float db(float, float, float y) { return y > 0.0f ? 1.0f : 0.0f; }
 };

@@ -23,7 +23,7 @@ void Shape::assign(const int64_t* dims, std::size_t rank) {
 }
 
 int64_t Shape::operator[](int axis) const {
-    check(axis >= 0 && axis < rank_, "shape: no dimension ", axis, " in ", str());
+    check(axis >= 0 && axis < rank_, "shape: no dimension ", axis, " in ", *this);
     return dims_[static_cast<std::size_t>(axis)];
 }
 
