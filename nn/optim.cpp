@@ -13,19 +13,6 @@ void check_range(bool ok, const char* option, float value, const char* range) {
     check(ok, "optimizer: ", option, " is ", value, "; it must be ", range);
 }
 
-void validate(const OptimizerSpec& spec) {
-    check(spec.name == "sgd" || spec.name == "adam", "optimizer: unknown name '", spec.name,
-          "'; known ones are sgd and adam");
-    check_range(std::isfinite(spec.lr) && spec.lr >= 0, "lr", spec.lr, "a finite number >= 0");
-    check_range(spec.momentum >= 0 && spec.momentum < 1, "momentum", spec.momentum, "in [0, 1)");
-    check_range(std::isfinite(spec.weight_decay) && spec.weight_decay >= 0, "weight_decay", spec.weight_decay,
-                "a finite number >= 0");
-    check_range(spec.beta1 >= 0 && spec.beta1 < 1, "beta1", spec.beta1, "in [0, 1)");
-    check_range(spec.beta2 >= 0 && spec.beta2 < 1, "beta2", spec.beta2, "in [0, 1)");
-    check_range(std::isfinite(spec.eps) && spec.eps > 0, "eps", spec.eps, "a finite number > 0");
-    check(!spec.nesterov || spec.momentum > 0, "optimizer: nesterov needs momentum > 0");
-}
-
 // Copies `entry` of `state` into `target`, and takes it out of `left`.
 void take(std::map<std::string, Tensor>& left, const std::string& entry, Tensor& target) {
     const auto found = left.find(entry);
@@ -39,9 +26,20 @@ void take(std::map<std::string, Tensor>& left, const std::string& entry, Tensor&
 
 }  // namespace
 
+void OptimizerSpec::validate() const {
+    check(name == "sgd" || name == "adam", "optimizer: unknown name '", name, "'; known ones are sgd and adam");
+    check_range(std::isfinite(lr) && lr >= 0, "lr", lr, "a finite number >= 0");
+    check_range(momentum >= 0 && momentum < 1, "momentum", momentum, "in [0, 1)");
+    check_range(std::isfinite(weight_decay) && weight_decay >= 0, "weight_decay", weight_decay, "a finite number >= 0");
+    check_range(beta1 >= 0 && beta1 < 1, "beta1", beta1, "in [0, 1)");
+    check_range(beta2 >= 0 && beta2 < 1, "beta2", beta2, "in [0, 1)");
+    check_range(std::isfinite(eps) && eps > 0, "eps", eps, "a finite number > 0");
+    check(!nesterov || momentum > 0, "optimizer: nesterov needs momentum > 0");
+}
+
 Optimizer::Optimizer(std::vector<Module::Parameter> parameters, const OptimizerSpec& spec)
     : parameters_(std::move(parameters)), slots_(parameters_.size()), spec_(spec) {
-    validate(spec_);
+    spec_.validate();
     const bool adam = spec_.name == "adam";
     for (std::size_t i = 0; i < slots_.size(); ++i) {
         const Tensor& value = parameters_[i].var.value();

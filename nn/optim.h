@@ -18,6 +18,8 @@ struct OptimizerSpec {
     // false: BatchNorm's gamma and beta and the biases are not decayed (every parameter of one dimension)
     bool decay_all = true;
     float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f;  // adam
+
+    void validate() const;  // throws Error naming the option and its range
 };
 
 // Updates parameters in place from their gradients. Parameters that received no gradient are skipped, as in PyTorch.
@@ -25,7 +27,7 @@ struct OptimizerSpec {
 // all parameters.
 class Optimizer {
 public:
-    // Throws Error for an unknown name or a value out of range, naming it.
+    // Throws Error as spec.validate() does.
     Optimizer(std::vector<Module::Parameter> parameters, const OptimizerSpec& spec);
 
     // Adds lambda / 2 * sum(weight * (theta - anchor)^2) to what is minimised, fused into the update: `weights` by

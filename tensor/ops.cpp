@@ -18,7 +18,8 @@ Shape Conv2d::output_shape(const Shape& x, const Shape& w) const {
 Shape Pool2d::output_shape(const Shape& x) const {
     check(x.rank() == 4, "max_pool2d: x must be [N,C,H,W], got ", x);
     check(kernel >= 1 && stride >= 1 && pad >= 0 && 2 * pad <= kernel,
-          "max_pool2d: kernel and stride must be >= 1 and 0 <= pad <= kernel / 2, got ", kernel, ", ", stride, ", ", pad);
+          "max_pool2d: kernel and stride must be >= 1 and 0 <= pad <= kernel / 2, got ", kernel, ", ", stride, ", ",
+          pad);
     const int64_t rows = x[2] + 2 * pad - kernel, columns = x[3] + 2 * pad - kernel;
     check(rows >= 0 && columns >= 0, "max_pool2d: window ", kernel, " is larger than the padded input ", x);
     return {x[0], x[1], rows / stride + 1, columns / stride + 1};

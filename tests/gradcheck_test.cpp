@@ -305,7 +305,7 @@ TEST_P(GradCheck, AgreesWithTheDirectionalDerivativeOfTheOracle) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, GradCheck, testing::ValuesIn(all_cases()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace lethe::test

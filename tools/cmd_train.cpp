@@ -20,7 +20,8 @@ public:
                   "lethe train --data synthetic --model resnet8 --epochs 15 --out runs/train") {
         option("model", model_name, "architecture (lethe inspect --models)");
         option("stem", stem, "first layers of resnet18/34/50: imagenet, cifar or cifar-maxpool");
-        option("normalize", normalize, "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: cifar10");
+        option("normalize", normalize,
+               "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: cifar10");
         data_option("training and test images");
         option("epochs", train_options.epochs, "passes over the training images");
         option("batch-size", train_options.batch_size, "images per step");

@@ -94,12 +94,12 @@ void UnlearnCommand::check_inputs(const RunDirectory& directory, const Dataset& 
 
 int UnlearnCommand::run() {
     run_options.methods = split_list(methods_text);
-    check(!run_options.methods.empty(), "unlearn: --methods names no method");
     run_options.unlearn.switches = protocol(protocol_name);
     for (const std::string& text : split_list(switches_text)) set_switch(run_options.unlearn.switches, text);
     run_options.unlearn.optimizer.decay_all = run_options.unlearn.switches.decay_all;
     run_options.unlearn.seed = run_options.seed = seed;
     run_options.attack = attack_options.resolved(seed);
+    run_options.validate();  // before anything is written
 
     const std::unique_ptr<Model> model = load_model();
     check(!data_source.empty(), "unlearn: give --data, for example --data cifar10:DIR or --data synthetic");

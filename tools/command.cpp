@@ -1,6 +1,7 @@
 #include "tools/command.h"
 
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 #include <sstream>
 
@@ -11,6 +12,14 @@
 #include "tensor/parallel.h"
 
 namespace lethe::tools {
+
+double shortest(float value) {
+    char text[32];
+    const char* end = std::to_chars(text, text + sizeof text, value).ptr;
+    double result = 0;
+    std::from_chars(text, end, result);
+    return result;
+}
 
 Command::Command(CLI::App& root, const std::string& name, const std::string& summary, const std::string& example)
     : app_(root.add_subcommand(name, summary)) {

@@ -19,6 +19,9 @@ inline constexpr int exit_usage = 2;          // the command line itself
 inline constexpr int exit_not_forgotten = 3;  // a method ended its budget with D_f still recognised
 inline constexpr int exit_diverged = 4;       // a method destroyed the model
 
+// The double that prints as the float does: 0.1, not 0.10000000149011612.
+double shortest(float value);
+
 // One subcommand: its options, remembered so that the resolved configuration can be saved and given back by --config.
 class Command {
 public:
@@ -37,7 +40,7 @@ protected:
     // --name VALUE; shown with its default. The last of several wins, so a command line overrides a --config.
     template <class T>
     CLI::Option* option(const std::string& name, T& value, const std::string& help) {
-        resolved_.emplace_back(name, [&value] { return Json(value); });
+        resolved_.emplace_back(name, [&value] { return to_json_value(value); });
         return app_->add_option("--" + name, value, help)->capture_default_str()->take_last();
     }
     // --name, or "name": true in a configuration file.
@@ -66,6 +69,14 @@ protected:
     int64_t classes = 0;
 
 private:
+    template <class T>
+    static Json to_json_value(const T& value) {
+        if constexpr (std::is_same_v<T, float>)
+            return shortest(value);
+        else
+            return Json(value);
+    }
+
     CLI::App* app_;
     std::vector<std::pair<std::string, std::function<Json()>>> resolved_;
     std::string config_file_;  // declared for --help; main() has expanded it before parsing

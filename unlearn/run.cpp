@@ -263,7 +263,7 @@ void Run::importance(RunResult& run) {
         {.form = switches.imp_batch_abs ? ImportanceOptions::Form::batch_mean : ImportanceOptions::Form::per_sample,
          .squared = !switches.imp_unsquared,
          .batch_statistics = switches.imp_train_bn,
-         .keep_gradients = switches.imp_no_zero_grad,
+         .keep_gradients = switches.imp_no_zero_grad && switches.imp_batch_abs,  // per sample there is nothing to keep
          .batch_size = options_.unlearn.forget_batch});
     run.importance_seconds = seconds_since(start);
     std::vector<std::string> degenerate;
@@ -367,13 +367,20 @@ Json to_json(const MethodResult& result) {
             {"test", to_json(result.test)}};
 }
 
+void RunOptions::validate() const {
+    unlearn.validate();
+    attack.validate();
+    check(!methods.empty(), "unlearn: no method is named");
+    check(repeats >= 1, "unlearn: adversarial images per image must be >= 1, got ", repeats);
+    for (const std::string& method : methods) find_method(method);
+    check(unlearn.switches.imp_batch_abs || !unlearn.switches.imp_train_bn,
+          "unlearn: switch imp-train-bn needs imp-batch-abs: one image at a time has no batch statistics");
+}
+
 RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
                          const RunOptions& options, const RunDirectory& directory, Reporter& reporter) {
-    options.unlearn.validate();
-    options.attack.validate();
+    options.validate();
     check(!forget.empty(), "unlearn: the forget set is empty");
-    check(options.repeats >= 1, "unlearn: adversarial images per image must be >= 1, got ", options.repeats);
-    for (const std::string& method : options.methods) find_method(method);
     for (const Dataset* data : {&train, &test})
         check(data->classes() == model.spec().classes, "unlearn: ", data->source, " has ", data->classes(),
               " classes, the model ", model.spec().classes);

@@ -34,6 +34,8 @@ struct RunOptions {
     int64_t retain_limit = 0;        // evaluate at most this many of D_r, evenly spread; 0 = all
     uint64_t seed = 0;
     double checkpoint_seconds = 5;  // at most this much work is lost by a kill
+
+    void validate() const;  // throws Error naming the option and its range
 };
 
 // One line of the comparison.

@@ -120,6 +120,7 @@ TrainTrace Training::step() {
 }  // namespace
 
 void TrainOptions::validate() const {
+    optimizer.validate();
     check(epochs >= 1, "train: epochs is ", epochs, "; it must be >= 1");
     check(batch_size >= 1, "train: batch_size is ", batch_size, "; it must be >= 1");
     check(schedule == "cosine" || schedule == "constant", "train: unknown schedule '", schedule,

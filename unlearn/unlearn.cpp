@@ -275,12 +275,16 @@ void Run::accumulate_gradients(StepTrace& trace) {
     trace.forget_loss = add_forget_gradient(position, direction * forget_weight);
 }
 
+// -CE has no minimum: to push an image that is already misclassified only damages the model. So, unless the switch says
+// otherwise, the mean is taken over the images of the batch that are still recognised.
 double Run::add_forget_gradient(int64_t position, double weight) {
     const Batch batch = forget_batch(position);
-    // -CE has no minimum: to push an image that is already misclassified only damages the model.
     if (relabels() || options_.switches.push_forgotten) return add_gradient(batch, weight);
-    const auto begin = static_cast<std::size_t>(forget_begin(position));
-    return add_gradient(batch, weight, std::span(recognised_).subspan(begin, static_cast<std::size_t>(batch.size())));
+    const auto begin = recognised_.begin() + forget_begin(position);
+    std::vector<float> rows(begin, begin + batch.size());
+    const float active = std::accumulate(rows.begin(), rows.end(), 0.0f);
+    for (float& row : rows) row *= static_cast<float>(batch.size()) / std::max(active, 1.0f);
+    return add_gradient(batch, weight, rows);
 }
 
 // The test after a step. False when a logit is no finite number.
@@ -349,6 +353,7 @@ double Run::add_gradient(const Batch& batch, double weight, std::span<const floa
 }  // namespace
 
 void UnlearnOptions::validate() const {
+    optimizer.validate();
     check(forget_batch >= 1, "unlearn: forget_batch is ", forget_batch, "; it must be >= 1");
     check(adversarial_batch >= 1, "unlearn: adversarial_batch is ", adversarial_batch, "; it must be >= 1");
     check(std::isfinite(lambda) && lambda >= 0, "unlearn: lambda is ", lambda, "; it must be a finite number >= 0");

@@ -10,8 +10,8 @@
 
 namespace lethe::test {
 
-// How many roundings of size eps(float32) a result may have collected: |a - b| <= atol + c * eps * sqrt(K) * |ref|, with
-// K the length of the longest sum behind one element. c by kind of computation; these are the only constants:
+// How many roundings of size eps(float32) a result may have collected: |a - b| <= atol + c * eps * sqrt(K) * |ref|,
+// with K the length of the longest sum behind one element. c by kind of computation; these are the only constants:
 struct Tolerance {
     double c;
     double atol;
@@ -37,8 +37,8 @@ testing::AssertionResult identical(const Tensor& actual, const Tensor& expected)
 template <class Action>
 std::string error_of(Action&& action);
 
-// A path of the optional material (real CIFAR-10, published checkpoints): $LETHE_SHARED or ../shared beside the project.
-// Empty where absent; such tests then skip with a message that says what is missing.
+// A path of the optional material (real CIFAR-10, published checkpoints): $LETHE_SHARED or ../shared beside the
+// project. Empty where absent; such tests then skip with a message that says what is missing.
 std::string shared_path(const std::string& relative);
 
 // A tensor of reproducible N(0,1) values times `scale`.

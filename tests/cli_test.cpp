@@ -1,0 +1,273 @@
+// The command line: what every kind of bad input answers, and what the commands promise to each other.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "data/file.h"
+#include "data/weights.h"
+#include "nn/model.h"
+#include "tests/support/compare.h"
+#include "tests/support/program.h"
+
+namespace lethe::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+using Arguments = std::vector<std::string>;
+
+Arguments operator+(Arguments left, const Arguments& right) {
+    left.insert(left.end(), right.begin(), right.end());
+    return left;
+}
+
+// A folder with a trained (hardly) resnet8 and a CIFAR-10 of four records per file.
+class Cli : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        shared_ = new TemporaryFolder;
+        const ProgramResult trained =
+            run_lethe({"train", "--data", "synthetic:0:64", "--model", "resnet8", "--epochs", "1", "--out", "trained"},
+                      shared_->path());
+        ASSERT_EQ(trained.code, 0) << trained.err;
+        weights_ = shared_->path("trained/weights.safetensors");
+    }
+    static void TearDownTestSuite() {
+        delete shared_;
+        shared_ = nullptr;
+    }
+
+    void SetUp() override {
+        std::filesystem::create_directory(folder_.path("cifar"));
+        for (const char* name :
+             {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"})
+            write_records(name, std::string(4 * 3073, '\1'));
+    }
+
+    void write_records(const std::string& name, const std::string& bytes) {
+        std::ofstream(folder_.path("cifar/" + name + ".bin"), std::ios::binary) << bytes;
+    }
+    void write(const std::string& name, const std::string& bytes) {
+        std::ofstream(folder_.path(name), std::ios::binary) << bytes;
+    }
+    ProgramResult lethe(const Arguments& arguments) { return run_lethe(arguments, folder_.path()); }
+
+    // Ends with exit code 1 and exactly one line on standard error that contains `text`.
+    void expect_refusal(const Arguments& arguments, const std::string& text) {
+        const ProgramResult result = lethe(arguments);
+        EXPECT_EQ(result.code, 1) << result.out << result.err;
+        EXPECT_THAT(result.err, AllOf(testing::StartsWith("lethe: "), HasSubstr(text)));
+        EXPECT_THAT(result.err, Not(HasSubstr("terminate")));
+    }
+    Arguments eval(const std::string& weights) const {
+        return {"eval", "--data", "synthetic:0:64", "--weights", weights};
+    }
+    Arguments unlearn() const {
+        return {"unlearn", "--data", "synthetic:0:64", "--weights", weights_, "--out", "run",
+                "--steps", "2",      "--max-steps",    "2"};
+    }
+
+    static TemporaryFolder* shared_;
+    static std::string weights_;
+    TemporaryFolder folder_;
+};
+
+TemporaryFolder* Cli::shared_ = nullptr;
+std::string Cli::weights_;
+
+TEST_F(Cli, HelpShowsDefaultsAndAnExample) {
+    for (const char* command : {"train", "eval", "attack", "importance", "unlearn", "inspect", "convert"}) {
+        const ProgramResult result = lethe({command, "--help"});
+        EXPECT_EQ(result.code, 0);
+        EXPECT_THAT(result.out, AllOf(HasSubstr("--threads INT=0"), HasSubstr("Example:"), HasSubstr("--config")));
+    }
+}
+
+TEST_F(Cli, AnUnknownCommandOrOptionIsAUsageError) {
+    EXPECT_EQ(lethe({"forget"}).code, 2);
+    EXPECT_EQ(lethe({}).code, 2);
+    EXPECT_EQ(lethe({"eval", "--weights", weights_, "--colour", "red"}).code, 2);
+    EXPECT_EQ(lethe({"eval", "--weights", weights_, "--threads", "two"}).code, 2);
+}
+
+TEST_F(Cli, BadCifarFiles) {
+    const Arguments command{"eval", "--weights", weights_, "--data", "cifar10:cifar"};
+    EXPECT_EQ(lethe(command).code, 0);
+    write_records("test_batch", std::string(3 * 3073 + 5, '\1'));
+    expect_refusal(command, "3073");
+    write_records("test_batch", std::string(3073, '\1') + std::string(3073, '\12'));
+    expect_refusal(command, "label 10");
+    std::filesystem::remove(folder_.path("cifar/test_batch.bin"));
+    expect_refusal(command, "test_batch.bin");
+    expect_refusal({"eval", "--weights", weights_, "--data", "cifar10:nowhere"}, "nowhere");
+    expect_refusal({"eval", "--weights", weights_, "--data", "mnist:x"}, "mnist");
+}
+
+TEST_F(Cli, BadWeightFiles) {
+    const std::string good = read_text(weights_);
+    write("truncated", good.substr(0, good.size() / 2));
+    expect_refusal(eval("truncated"), "truncated");
+    write("magic", "this is not a weight file at all");
+    expect_refusal(eval("magic"), "magic");
+    expect_refusal(eval("nowhere.pt"), "nowhere.pt");
+    std::string absurd = good;
+    absurd.replace(0, 8, "\xff\xff\xff\xff\xff\xff\xff\x7f");
+    write("absurd", absurd);
+    expect_refusal(eval("absurd"), "absurd");
+    const std::string header = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                               R"("b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
+    write("overlap",
+          std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header + std::string(12, 0));
+    expect_refusal(eval("overlap"), "overlap");
+}
+
+TEST_F(Cli, AHostilePickleIsRefusedAndNothingRuns) {
+    const std::filesystem::path golden = std::filesystem::path(LETHE_SOURCE_DIR) / "tests/golden/weights";
+    for (const char* file : {"hostile.legacy.pt", "hostile.zip.pt"}) {
+        const auto entries = std::distance(std::filesystem::directory_iterator(folder_.path()), {});
+        expect_refusal({"inspect", (golden / file).string()}, "system");
+        // the only new files are the captured output of the first run
+        EXPECT_LE(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), entries + 2);
+    }
+}
+
+TEST_F(Cli, WeightsThatDoNotFitAreListedByName) {
+    expect_refusal(eval(weights_) + Arguments{"--model", "resnet20"}, "resnet8");
+    expect_refusal(eval(weights_) + Arguments{"--classes", "7"}, "linear.weight");
+    expect_refusal(eval(weights_) + Arguments{"--normalize", "grey"}, "grey");
+    WeightFile file = read_weights(weights_);
+    file.state[0].second.mutable_data()[3] = std::numeric_limits<float>::quiet_NaN();
+    write_safetensors(folder_.path("nan"), file.state, file.metadata);
+    expect_refusal(eval("nan"), "NaN");
+}
+
+TEST_F(Cli, UnknownNamesAreAnsweredWithTheKnownOnes) {
+    expect_refusal({"train", "--data", "synthetic:0:64", "--model", "vgg"}, "resnet20");
+    expect_refusal(unlearn() + Arguments{"--methods", "neggrad,amnesia"}, "adv+imp");
+    expect_refusal(unlearn() + Arguments{"--protocol", "strict"}, "recommended");
+    expect_refusal(unlearn() + Arguments{"--switches", "magic=on"}, "bn-train-steps");
+    expect_refusal(unlearn() + Arguments{"--switches", "decay-all=maybe"}, "decay-all");
+    expect_refusal(unlearn() + Arguments{"--optimizer", "lion"}, "lion");
+    expect_refusal(unlearn() + Arguments{"--norm", "l7"}, "linf");
+    EXPECT_FALSE(std::filesystem::exists(folder_.path("run"))) << "a refused run left a directory";
+}
+
+TEST_F(Cli, ValuesOutOfRangeAreNamed) {
+    expect_refusal(unlearn() + Arguments{"--eps", "-1"}, "eps");
+    expect_refusal(unlearn() + Arguments{"--forget", "random:0:65"}, "65");
+    expect_refusal(unlearn() + Arguments{"--forget", "random:0:0"}, "0");
+    expect_refusal(unlearn() + Arguments{"--forget", "class:cat"}, "disc");
+    expect_refusal(unlearn() + Arguments{"--lr", "-0.5"}, "lr");
+    expect_refusal(unlearn() + Arguments{"--max-steps", "0"}, "max_steps");
+    expect_refusal(unlearn() + Arguments{"--repeats", "0"}, "1");
+    expect_refusal({"eval", "--weights", weights_, "--data", "synthetic", "--threads", "-3"}, "thread");
+    EXPECT_FALSE(std::filesystem::exists(folder_.path("run"))) << "a refused run left a directory";
+}
+
+TEST_F(Cli, AConfigurationFileIsCheckedAndTheCommandLineWins) {
+    write("good.json", R"({"command": "eval", "data": "synthetic:0:64", "split": "train", "per-class": true})");
+    const Arguments command{"eval", "--weights", weights_, "--config", "good.json", "--json", "result.json"};
+    ASSERT_EQ(lethe(command).code, 0);
+    EXPECT_THAT(read_text(folder_.path("result.json")), HasSubstr("\"total\": 64"));
+    EXPECT_THAT(lethe(command).out, HasSubstr("disc"));
+    ASSERT_EQ(lethe(command + Arguments{"--split", "test"}).code, 0);
+    EXPECT_THAT(read_text(folder_.path("result.json")), HasSubstr("\"split\": \"test\""));
+    write("unknown.json", R"({"epocs": 3})");
+    expect_refusal({"train", "--data", "synthetic:0:64", "--config", "unknown.json"}, "epocs");
+    write("broken.json", "{");
+    expect_refusal({"train", "--config", "broken.json"}, "broken.json");
+    expect_refusal({"train", "--config", "good.json"}, "eval");
+    expect_refusal({"train", "--config", "nowhere.json"}, "nowhere.json");
+}
+
+TEST_F(Cli, OutputThatCannotBeWritten) {
+    write("occupied", "a file");
+    expect_refusal({"train", "--data", "synthetic:0:64", "--model", "resnet8", "--epochs", "1", "--out", "occupied"},
+                   "occupied");
+    std::filesystem::create_directory(folder_.path("strangers"));
+    write("strangers/thesis.txt", "years of work");
+    expect_refusal(unlearn() + Arguments{"--out", "strangers"}, "strangers");
+    EXPECT_EQ(read_text(folder_.path("strangers/thesis.txt")), "years of work");
+    expect_refusal({"convert", "--weights", weights_, "--out", "no/such/folder/x.safetensors"}, "no/such/folder");
+}
+
+TEST_F(Cli, AFullDiskLosesNothing) {
+    std::filesystem::copy(weights_, folder_.path("old.safetensors"));
+    const std::string before = read_text(folder_.path("old.safetensors"));
+    const ProgramResult result =
+        run_lethe({"convert", "--weights", weights_, "--out", "old.safetensors"}, folder_.path(), -1, 20000);
+    EXPECT_EQ(result.code, 1);
+    EXPECT_THAT(result.err, HasSubstr("old.safetensors"));
+    EXPECT_EQ(read_text(folder_.path("old.safetensors")), before);
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+        EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("tmp")));
+}
+
+TEST_F(Cli, CudaWithoutAGpuSaysWhatIsMissing) {
+    expect_refusal(eval(weights_) + Arguments{"--device", "cuda"}, "cuda");
+}
+
+TEST_F(Cli, ARunIsContinuedOnlyWithTheSameSettings) {
+    const ProgramResult first = lethe(unlearn() + Arguments{"--methods", "neggrad"});
+    ASSERT_TRUE(first.code == 0 || first.code == 3 || first.code == 4) << first.err;
+    EXPECT_EQ(lethe(unlearn() + Arguments{"--methods", "neggrad", "--threads", "1"}).code, first.code);
+    expect_refusal(unlearn() + Arguments{"--methods", "neggrad", "--lr", "0.5"}, "lr");
+}
+
+TEST_F(Cli, ARunDirectoryHoldsWhatTheGuideSays) {
+    const ProgramResult result = lethe(unlearn() + Arguments{"--methods", "neggrad,adv+imp", "--repeats", "2"});
+    ASSERT_TRUE(result.code == 0 || result.code == 3 || result.code == 4) << result.err;
+    for (const char* file :
+         {"config.json", "environment.json", "inputs.json", "forget_set.json", "before.json", "adversarial.safetensors",
+          "attack.json", "attack.png", "importance.safetensors", "importance.json", "adv+imp/trace.jsonl",
+          "adv+imp/weights.safetensors", "adv+imp/result.json", "trace.png", "results.json", "results.csv"})
+        EXPECT_TRUE(std::filesystem::exists(folder_.path(std::string("run/") + file))) << file;
+    const std::string json = read_text(folder_.path("run/results.json"));
+    for (const char* key : {"method", "D_f", "D_r", "D_test", "verdict", "steps", "seconds"})
+        EXPECT_THAT(json, HasSubstr(std::string("\"") + key + "\""));
+    EXPECT_EQ(lethe(eval("run/adv+imp/weights.safetensors")).code, 0);
+}
+
+TEST_F(Cli, ConvertedWeightsGiveTheSameLogitsForAnyThreadCount) {
+    ASSERT_EQ(lethe({"convert", "--weights", weights_, "--out", "copy.safetensors"}).code, 0);
+    ASSERT_EQ(lethe(eval(weights_) + Arguments{"--threads", "1", "--logits", "one"}).code, 0);
+    ASSERT_EQ(lethe(eval("copy.safetensors") + Arguments{"--threads", "2", "--logits", "two"}).code, 0);
+    EXPECT_EQ(sha256_file(folder_.path("one")), sha256_file(folder_.path("two")));
+}
+
+class PublishedCheckpoint : public testing::TestWithParam<std::tuple<const char*, const char*, int>> {};
+
+TEST_P(PublishedCheckpoint, SlowHasItsPublishedAccuracy) {
+    const auto [arch, file, correct] = GetParam();
+    const std::string weights = shared_path(std::string("weights/") + file);
+    const std::string cifar = shared_path("data/cifar-10-batches-bin");
+    if (weights.empty() || cifar.empty()) GTEST_SKIP() << "needs " << file << " and CIFAR-10 in $LETHE_SHARED";
+    const TemporaryFolder folder;
+    ASSERT_EQ(run_lethe({"convert", "--weights", weights, "--model", arch, "--normalize", "imagenet", "--out", "own"},
+                        folder.path())
+                  .code,
+              0);
+    const Arguments command{"eval", "--data", "cifar10:" + cifar};
+    const ProgramResult native = run_lethe(command + Arguments{"--weights", weights, "--model", arch, "--normalize",
+                                                               "imagenet", "--threads", "1", "--logits", "one"},
+                                           folder.path());
+    const ProgramResult own =
+        run_lethe(command + Arguments{"--weights", "own", "--threads", "2", "--logits", "two"}, folder.path());
+    const std::string count = "(" + std::to_string(correct) + " of 10000)";
+    EXPECT_THAT(native.out, HasSubstr(count));
+    EXPECT_THAT(own.out, HasSubstr(count));
+    EXPECT_EQ(sha256_file(folder.path("one")), sha256_file(folder.path("two")));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PublishedCheckpoint,
+                         testing::Values(std::tuple("resnet20", "resnet20-12fca82f.th", 9173),
+                                         std::tuple("resnet32", "resnet32-d509ac18.th", 9263)),
+                         [](const auto& tested) { return std::string(std::get<0>(tested.param)); });
+
+}  // namespace
+}  // namespace lethe::test

@@ -1,0 +1,133 @@
+// Models: folding, loading, and every architecture of the registry.
+#include "nn/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tensor/parallel.h"
+#include "tests/support/compare.h"
+
+namespace lethe::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// Running statistics far from their initial values, so that folding has something to fold.
+void unsettle(Model& model) {
+    const NoGrad inference;
+    model.forward(random_tensor({4, 3, 32, 32}, 5), BatchNormMode::batch);
+}
+
+class Architectures : public testing::TestWithParam<std::string> {};
+
+TEST_P(Architectures, SlowFoldsClonesAndPredicts) {
+    Model model({.arch = GetParam(), .classes = 7}, 3);
+    unsettle(model);
+    const Tensor images = random_tensor({3, 3, 32, 32}, 6);
+    const auto twin = fold_batchnorm(model);
+    const NoGrad inference;
+    const Tensor logits = model.forward(images, BatchNormMode::running).value();
+    EXPECT_EQ(logits.shape(), (Shape{3, 7}));
+    EXPECT_TRUE(close(predict(*twin, images), logits, network, 9.0 * 512));
+    EXPECT_TRUE(identical(model.clone()->forward(images, BatchNormMode::running).value(), logits));
+    for (const auto& [name, tensor] : model.state()) EXPECT_GT(tensor.numel(), 0) << name;
+}
+
+std::vector<std::string> names() {
+    std::vector<std::string> all;
+    for (const Architecture& architecture : architectures()) all.push_back(architecture.name);
+    return all;
+}
+INSTANTIATE_TEST_SUITE_P(Registry, Architectures, testing::ValuesIn(names()),
+                         [](const auto& tested) { return tested.param; });
+
+TEST(Model, NamesAndShapesArePyTorchs) {
+    const Model cifar({.arch = "resnet20"});
+    const StateDict state = cifar.state();
+    EXPECT_EQ(state[0].first, "conv1.weight");
+    EXPECT_EQ(state[1].first, "bn1.weight");
+    EXPECT_EQ(state[6].first, "layer1.0.conv1.weight");
+    EXPECT_EQ(state.back().first, "linear.bias");
+    int64_t parameters = 0;
+    for (const Module::Parameter& parameter : cifar.net().parameters()) parameters += parameter.var.value().numel();
+    EXPECT_EQ(parameters, 269722);  // He et al. 2016: 0.27 M; PyTorch counts this many
+
+    // torchvision's models.resnet18() and resnet50(), sum of p.numel()
+    for (const auto& [arch, expected] : {std::pair("resnet18", 11689512), std::pair("resnet50", 25557032)}) {
+        parameters = 0;
+        const Model model({.arch = arch, .classes = 1000});
+        for (const Module::Parameter& p : model.net().parameters()) parameters += p.var.value().numel();
+        EXPECT_EQ(parameters, expected) << arch;
+    }
+}
+
+TEST(Model, LoadingIsStrictAndNamesEverything) {
+    Model model({.arch = "resnet8"});
+    StateDict state = Model({.arch = "resnet8"}, 1).state();
+    const Tensor before = model.state()[0].second.clone();
+    state.emplace_back("extra.weight", Tensor::zeros({1}));
+    for (auto& [name, tensor] : state) {
+        if (name == "linear.weight") tensor = Tensor::zeros({3, 3});
+        if (name == "bn1.bias") name = "bn1.bais";
+    }
+    EXPECT_THAT(error_of([&] { model.load_state(state); }),
+                AllOf(HasSubstr("missing (1): bn1.bias"), HasSubstr("extra.weight"), HasSubstr("bn1.bais"),
+                      HasSubstr("linear.weight is [3, 3], needs [10, 64]")));
+    EXPECT_TRUE(identical(model.state()[0].second, before)) << "a refused state dict changed the model";
+}
+
+TEST(Model, ModulePrefixAndOldFilesWithoutCountersLoad) {
+    const Model source({.arch = "resnet8"}, 1);
+    StateDict state;
+    for (const auto& [name, tensor] : source.state())
+        if (!name.ends_with("num_batches_tracked")) state.emplace_back("module." + name, tensor);
+    Model model({.arch = "resnet8"});
+    model.load_state(state);
+    EXPECT_TRUE(identical(model.state()[0].second, source.state()[0].second));
+}
+
+TEST(Model, BatchStatisticsUpdateBuffersOnlyWhenAsked) {
+    Model model({.arch = "resnet8"});
+    const auto mean = [&] { return model.state()[3].second.clone(); };
+    ASSERT_EQ(model.state()[3].first, "bn1.running_mean");
+    const Tensor images = random_tensor({4, 3, 32, 32}, 7), start = mean();
+    model.forward(images, BatchNormMode::running);
+    model.forward(images, BatchNormMode::batch_no_update);
+    EXPECT_TRUE(identical(mean(), start));
+    model.forward(images, BatchNormMode::batch);
+    EXPECT_FALSE(identical(mean(), start));
+    EXPECT_EQ(model.state()[5].second.int64_values()[0], 1);
+}
+
+TEST(Model, NormalisationIsTheFirstLayer) {
+    ModelSpec plain{.arch = "resnet8"}, normalised{.arch = "resnet8"};
+    set_normalization(normalised, ".5,.25,0/2,4,.5");
+    Model a(plain, 1), b(normalised, 1);
+    const Tensor images = random_tensor({1, 3, 32, 32}, 8);
+    Tensor by_hand = images.clone();
+    const float mean[] = {0.5f, 0.25f, 0}, std[] = {2, 4, 0.5f};
+    float* pixel = by_hand.mutable_data();
+    for (int64_t i = 0; i < by_hand.numel(); ++i) pixel[i] = (pixel[i] - mean[i % 3]) / std[i % 3];
+    const NoGrad inference;
+    EXPECT_TRUE(close(b.forward(images, BatchNormMode::running).value(),
+                      a.forward(by_hand, BatchNormMode::running).value(), network, 576));
+    EXPECT_THAT(error_of([&] { set_normalization(plain, "1,2,3"); }), HasSubstr("1,2,3"));
+    EXPECT_THAT(error_of([&] { set_normalization(plain, "1,2,3/1,0,1"); }), HasSubstr("> 0"));
+}
+
+TEST(Model, PredictionsDoNotDependOnThreadsOrBatch) {
+    Model model({.arch = "resnet20"}, 2);
+    unsettle(model);
+    const auto twin = fold_batchnorm(model);
+    const Tensor images = random_tensor({37, 3, 32, 32}, 9);
+    set_threads(1);
+    const Tensor whole = predict(*twin, images);
+    set_threads(3);
+    EXPECT_TRUE(identical(predict(*twin, images), whole));
+    EXPECT_TRUE(identical(predict(*twin, images.rows(20, 23)), whole.rows(20, 23)));
+    set_threads(0);
+}
+
+}  // namespace
+}  // namespace lethe::test
