@@ -5,5 +5,5 @@ target_compile_options(lethe_warnings INTERFACE
     -Wnull-dereference -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough
     $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op>
     # False positives of g++ 12 inside its own string and inside nlohmann-json at -O3 (GCC bug 105651 and its kin).
-    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict -Wno-maybe-uninitialized>
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict -Wno-array-bounds -Wno-stringop-overflow -Wno-maybe-uninitialized>
     $<$<BOOL:${LETHE_WERROR}>:-Werror>)

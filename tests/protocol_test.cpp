@@ -86,7 +86,9 @@ TEST(Protocol, PaperAndRecommended) {
               "imp-unsquared=off imp-batch-abs=off bn-train-steps=on size-weighted-ce=off push-forgotten=on "
               "stop-on-first-zero=on "
               "decay-all=on utk-double-scale=off ");
-    EXPECT_EQ(values_of(protocol("recommended")), values_of({}));
+    Switches expected;
+    expected.bn_train_steps = true;
+    EXPECT_EQ(values_of(protocol("recommended")), values_of(expected));
 }
 
 TEST(Protocol, RefusesAnUnknownName) {

@@ -23,7 +23,10 @@ public:
         option("forget", forget,
                "D_f: torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], indices:FILE or misclassified[:K]");
         option("methods", methods_text, "methods, comma-separated (lethe inspect --methods)");
-        option("protocol", protocol_name, "preset of the compatibility switches: recommended, paper or reference");
+        option("protocol", protocol_name,
+               "preset of the compatibility switches and of optimizer, lr, weight-decay, lambda and forget-weight: "
+               "recommended "
+               "(their defaults below), paper or reference (sgd, 0.001, 0.0001, 1, 1)");
         option("switches", switches_text,
                "single switches on top, comma-separated, like label-fallback=on,attack-classes=10 (lethe inspect "
                "--switches)");
@@ -42,18 +45,27 @@ protected:
 
 private:
     void optimizer_options() {
-        UnlearnOptions& unlearn = run_options.unlearn;
-        option("optimizer", unlearn.optimizer.name, "sgd or adam");
-        option("lr", unlearn.optimizer.lr, "learning rate");
-        option("momentum", unlearn.optimizer.momentum, "momentum of sgd");
-        option("weight-decay", unlearn.optimizer.weight_decay, "weight decay");
-        option("lambda", unlearn.lambda, "weight of the importance penalty");
-        option("forget-weight", unlearn.forget_weight,
-               "weight of the forgetting loss, where the switch size-weighted-ce is off");
-        option("adversarial-weight", unlearn.adversarial_weight, "weight of the adversarial loss, where it is off");
-        option("forget-batch", unlearn.forget_batch, "images of D_f per step");
-        option("adversarial-batch", unlearn.adversarial_batch, "adversarial images per step");
-        flag("shuffle", unlearn.shuffle, "shuffle the adversarial images each pass");
+        using Options = UnlearnOptions;
+        run_options.unlearn = protocol_options(protocol_name);
+        preset(
+            "optimizer", [](Options & o) -> auto& { return o.optimizer.name; }, "sgd or adam");
+        preset(
+            "lr", [](Options & o) -> auto& { return o.optimizer.lr; }, "learning rate");
+        preset(
+            "momentum", [](Options & o) -> auto& { return o.optimizer.momentum; }, "momentum of sgd");
+        preset(
+            "weight-decay", [](Options & o) -> auto& { return o.optimizer.weight_decay; }, "weight decay");
+        preset(
+            "lambda", [](Options & o) -> auto& { return o.lambda; }, "weight of the importance penalty");
+        preset(
+            "forget-weight", [](Options & o) -> auto& { return o.forget_weight; },
+            "weight of the forgetting loss, where the switch size-weighted-ce is off");
+        preset(
+            "adversarial-weight", [](Options & o) -> auto& { return o.adversarial_weight; },
+            "weight of the adversarial loss, where it is off");
+        option("forget-batch", run_options.unlearn.forget_batch, "images of D_f per step");
+        option("adversarial-batch", run_options.unlearn.adversarial_batch, "adversarial images per step");
+        flag("shuffle", run_options.unlearn.shuffle, "shuffle the adversarial images each pass");
     }
     void stop_options() {
         StopRule& stop = run_options.unlearn.stop;
@@ -61,6 +73,14 @@ private:
         option("stop-margin", stop.margin, "forgotten means wrong by at least this many logits");
         option("max-steps", stop.max_steps, "step budget of each method");
         option("max-seconds", stop.max_seconds, "time budget of each method in seconds; 0 = none");
+    }
+    // An option whose default is the protocol's: the one shown is that of the recommended protocol.
+    template <class Pick>
+    void preset(const std::string& name, Pick pick, const std::string& help) {
+        CLI::Option* declared = option(name, pick(run_options.unlearn), help);
+        presets.push_back([this, declared, pick](UnlearnOptions& defaults) {
+            if (declared->count() == 0) pick(run_options.unlearn) = pick(defaults);
+        });
     }
     Json switch_table() const;
     void check_inputs(const RunDirectory& directory, const Dataset& train, const Dataset& test) const;
@@ -70,6 +90,7 @@ private:
     std::string protocol_name = "recommended", switches_text, out = "runs/unlearn";
     AttackOptions attack_options;
     RunOptions run_options;
+    std::vector<std::function<void(UnlearnOptions&)>> presets;
 };
 
 Json UnlearnCommand::switch_table() const {
@@ -94,7 +115,9 @@ void UnlearnCommand::check_inputs(const RunDirectory& directory, const Dataset& 
 
 int UnlearnCommand::run() {
     run_options.methods = split_list(methods_text);
-    run_options.unlearn.switches = protocol(protocol_name);
+    UnlearnOptions defaults = protocol_options(protocol_name);
+    for (const auto& apply : presets) apply(defaults);
+    run_options.unlearn.switches = defaults.switches;
     for (const std::string& text : split_list(switches_text)) set_switch(run_options.unlearn.switches, text);
     run_options.unlearn.optimizer.decay_all = run_options.unlearn.switches.decay_all;
     run_options.unlearn.seed = run_options.seed = seed;

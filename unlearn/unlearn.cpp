@@ -369,6 +369,16 @@ void UnlearnOptions::validate() const {
           "; it must be a finite number >= 0");
 }
 
+UnlearnOptions protocol_options(const std::string& name) {
+    UnlearnOptions options;
+    options.switches = protocol(name);
+    if (name != "recommended") return options;
+    options.optimizer = {.name = "adam", .lr = 5e-4f, .weight_decay = 0.0f};
+    options.forget_weight = 0.05f;
+    options.lambda = 0.01f;
+    return options;
+}
+
 const char* name(Verdict verdict) {
     switch (verdict) {
         case Verdict::forgotten:

@@ -40,6 +40,11 @@ struct UnlearnOptions {
     void validate() const;  // throws Error naming the option and its range
 };
 
+// The options of a protocol (unlearn/protocol.h): its switches with the optimizer and the weights that go with them.
+// "reference" and "paper": SGD as the published scripts run it. "recommended": see
+// docs/decisions/005-recommended-settings.md.
+UnlearnOptions protocol_options(const std::string& name);
+
 // What the method may look at. Nothing here knows D_r.
 struct ForgetTask {
     Tensor images;                  // D_f [k,3,H,W]
