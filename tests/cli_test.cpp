@@ -222,10 +222,10 @@ TEST_F(Cli, ARunIsContinuedOnlyWithTheSameSettings) {
 TEST_F(Cli, ARunDirectoryHoldsWhatTheGuideSays) {
     const ProgramResult result = lethe(unlearn() + Arguments{"--methods", "neggrad,adv+imp", "--repeats", "2"});
     ASSERT_TRUE(result.code == 0 || result.code == 3 || result.code == 4) << result.err;
-    for (const char* file :
-         {"config.json", "environment.json", "inputs.json", "forget_set.json", "before.json", "adversarial.safetensors",
-          "attack.json", "attack.png", "importance.safetensors", "importance.json", "adv+imp/trace.jsonl",
-          "adv+imp/weights.safetensors", "adv+imp/result.json", "trace.png", "results.json", "results.csv"})
+    for (const char* file : {"config.json", "environment.json", "inputs.json", "forget_set.json", "before.json",
+                             "adversarial.safetensors", "attack.json", "attack.png", "importance.safetensors",
+                             "importance.json", "adv+imp/trace.jsonl", "adv+imp/weights.safetensors",
+                             "adv+imp/result.json", "trace.png", "results.json", "results.csv", "results.png"})
         EXPECT_TRUE(std::filesystem::exists(folder_.path(std::string("run/") + file))) << file;
     const std::string json = read_text(folder_.path("run/results.json"));
     for (const char* key : {"method", "D_f", "D_r", "D_test", "verdict", "steps", "seconds"})

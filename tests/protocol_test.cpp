@@ -75,7 +75,7 @@ TEST(Switches, RefusesWhatItDoesNotKnow) {
 TEST(Protocol, Reference) {
     EXPECT_EQ(values_of(protocol("reference")),
               "label-fallback=on attack-classes=10 adv-order=repeat imp-train-bn=on imp-no-zero-grad=on "
-              "imp-unsquared=on imp-batch-abs=on bn-train-steps=on size-weighted-ce=on push-forgotten=on "
+              "imp-unsquared=on imp-batch-abs=on bn-train-steps=on size-weighted-ce=on plain-ce=on "
               "stop-on-first-zero=on "
               "decay-all=on utk-double-scale=off ");
 }
@@ -83,7 +83,7 @@ TEST(Protocol, Reference) {
 TEST(Protocol, PaperAndRecommended) {
     EXPECT_EQ(values_of(protocol("paper")),
               "label-fallback=off attack-classes=0 adv-order=repeat imp-train-bn=off imp-no-zero-grad=off "
-              "imp-unsquared=off imp-batch-abs=off bn-train-steps=on size-weighted-ce=off push-forgotten=on "
+              "imp-unsquared=off imp-batch-abs=off bn-train-steps=on size-weighted-ce=off plain-ce=on "
               "stop-on-first-zero=on "
               "decay-all=on utk-double-scale=off ");
     Switches expected;

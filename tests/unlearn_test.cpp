@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -111,6 +112,7 @@ class UnlearnGradient : public Unlearn, public testing::WithParamInterface<std::
 TEST_P(UnlearnGradient, FirstStepFollowsTheFormula) {
     const auto [weighted, relabels] = GetParam();
     options.switches.size_weighted_ce = weighted;
+    options.switches.plain_ce = true;
     options.forget_weight = 0.5f;
     options.adversarial_weight = 2.0f;
     options.optimizer.momentum = 0;
@@ -154,6 +156,39 @@ TEST_F(Unlearn, BatchNormIsFrozenUnlessSwitched) {
     }
 }
 
+// The log-odds z_y - log sum_{j != y} exp(z_j) of the images still recognised, written out apart: its gradient for the
+// linear layer's bias is 1 at y and -p_j / (1 - p_y) elsewhere, averaged over those images.
+TEST_F(Unlearn, ForgettingLowersTheLogOdds) {
+    options.optimizer.momentum = 0;
+    options.optimizer.weight_decay = 0;
+    options.forget_batch = 32;
+    options.stop.max_steps = 1;
+    const auto twin = fold_batchnorm(*model);
+    const Tensor logits = predict(*twin, task.images);
+    const int64_t classes = logits.dim(1);
+    std::vector<double> grad(static_cast<std::size_t>(classes));
+    int active = 0;
+    for (int64_t i = 0; i < logits.dim(0); ++i) {
+        const auto y = static_cast<std::size_t>(task.labels[static_cast<std::size_t>(i)]);
+        const float* z = logits.data() + i * classes;
+        if (*std::max_element(z, z + classes) > z[y]) continue;
+        ++active;
+        double others = 0;
+        for (std::size_t j = 0; j < grad.size(); ++j) others += j == y ? 0 : std::exp(double{z[j]});
+        for (std::size_t j = 0; j < grad.size(); ++j) grad[j] += j == y ? 1 : -std::exp(double{z[j]}) / others;
+    }
+    ASSERT_GT(active, 0);
+    const Tensor before = model->net().parameters().back().var.value().clone();
+    ASSERT_EQ(model->net().parameters().back().name, "linear.bias");
+    run("neggrad");
+    const Tensor& after = model->net().parameters().back().var.value();
+    std::vector<double> expected;
+    for (std::size_t j = 0; j < grad.size(); ++j)
+        expected.push_back(double{before.data()[j]} -
+                           double{options.optimizer.lr} * double{options.forget_weight} * grad[j] / active);
+    EXPECT_TRUE(close(after.values(), expected, network, 8));
+}
+
 // D_f is all misclassified from the start: nothing is left to push, unless the reference's behaviour is asked for.
 TEST_F(Unlearn, ForgottenImagesAreLeftAloneUnlessSwitched) {
     for (int64_t& label : task.labels) label = (label + 1) % tiny_classes;
@@ -162,7 +197,7 @@ TEST_F(Unlearn, ForgottenImagesAreLeftAloneUnlessSwitched) {
     for (const bool push : {false, true}) {
         model = tiny_model();
         const Tensor before = model->net().parameters().back().var.value().clone();
-        options.switches.push_forgotten = push;
+        options.switches.plain_ce = push;
         run("neggrad");
         EXPECT_EQ(static_cast<bool>(identical(model->net().parameters().back().var.value(), before)), !push);
     }

@@ -152,7 +152,7 @@ int UnlearnCommand::report(const RunResult& result, const RunDirectory& director
     say("\n" + comparison_table(result.rows));
     say("D_f: images to forget (low is the goal); D_r: other training images, D_test: test images (high is good).");
     say("run directory: " + directory.path().string() +
-        "  (results.json, results.csv, METHOD/weights.safetensors, attack.png, trace.png)");
+        "  (results.json, results.csv, results.png, METHOD/weights.safetensors, attack.png, trace.png)");
     write_json_option(directory.read_json("results.json"));
     int code = 0;
     for (const MethodResult& row : result.rows) {

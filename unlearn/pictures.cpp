@@ -22,11 +22,13 @@ std::string fixed(double value, int digits) {
     return text;
 }
 
-// 0.5 + gain * (x_adv - x), so that grey is "unchanged"; the gain makes the largest change of the image visible.
+// 0.5 + gain * (x_adv - x): grey is "unchanged". The gain shows three standard deviations of the change; the few larger
+// ones saturate.
 Tensor difference(const Tensor& x, const Tensor& x_adv, float& gain) {
-    float largest = 1e-6f;
-    for (int64_t i = 0; i < x.numel(); ++i) largest = std::max(largest, std::fabs(x_adv.data()[i] - x.data()[i]));
-    gain = std::max(1.0f, std::floor(0.5f / largest));
+    double squares = 1e-12;
+    for (int64_t i = 0; i < x.numel(); ++i) squares += std::pow(double{x_adv.data()[i]} - double{x.data()[i]}, 2);
+    const double deviation = std::sqrt(squares / static_cast<double>(x.numel()));
+    gain = std::max(1.0f, static_cast<float>(std::round(0.5 / (3 * deviation))));
     Tensor result = Tensor::empty(x.shape());
     float* out = result.mutable_data();
     for (int64_t i = 0; i < x.numel(); ++i)
@@ -41,21 +43,24 @@ void write_attack_sheet(const std::filesystem::path& path, const Tensor& origina
                         const std::vector<PgdReport>& report, const std::vector<std::string>& class_names,
                         int64_t limit) {
     Sheet sheet;
-    sheet.title = "Images to forget, their adversarial twins, and the difference";
-    sheet.column_titles = {"original", "adversarial", "difference"};
+    sheet.title = "Images to forget and their adversarial twins";
+    for (int64_t group = 0; group < std::min<int64_t>(2, originals.dim(0)); ++group)
+        sheet.column_titles.insert(sheet.column_titles.end(), {"original", "adversarial", "difference"});
     for (int64_t i = 0; i < std::min(limit, originals.dim(0)); ++i) {
         const auto row = static_cast<std::size_t>(i);
         float gain = 1;
         const Tensor delta = difference(originals.rows(i, i + 1), adversarial.rows(i, i + 1), gain);
         const bool hit = report[row].success;
-        sheet.rows.push_back({
+        if (i % 2 == 0) sheet.rows.emplace_back();
+        const SheetCell cells[] = {
             {originals, i, "label\n" + class_name(class_names, labels[row])},
             {adversarial, i,
              "target " + class_name(class_names, targets[row]) + "\nseen as " +
                  class_name(class_names, report[row].predicted),
              hit ? green : red},
             {delta, 0, "norm " + fixed(double{report[row].norm}, 2) + "\nx " + fixed(double{gain}, 0)},
-        });
+        };
+        sheet.rows.back().insert(sheet.rows.back().end(), std::begin(cells), std::end(cells));
     }
     write_sheet(path, sheet, 3);
 }
@@ -83,6 +88,41 @@ void write_trace_chart(const std::filesystem::path& path,
         margin.series.push_back(std::move(margins));
     }
     write_chart(path, {accuracy, margin});
+}
+
+void write_result_bars(const std::filesystem::path& path, const std::vector<ResultBars>& rows) {
+    constexpr int left = 150, bar = 14, gap = 3, group = 3 * (bar + gap) + 16, full = 560, top = 84;  // pixels
+    constexpr Colour text{40, 40, 40}, grid{225, 225, 225};
+    constexpr Colour forget{213, 94, 0}, retain{0, 114, 178}, test{0, 158, 115};  // Okabe and Ito's, colour-blind safe
+    Canvas canvas(left + full + 90, top + static_cast<int>(rows.size()) * group + 30);
+    canvas.text(15, 14, "Still recognised, in percent", text, 2);
+    int x = left;
+    for (const auto& [label, colour] :
+         {std::pair("D_f, to be forgotten", forget), std::pair("D_r, retained", retain), std::pair("D_test", test)}) {
+        canvas.rectangle(x, 50, 12, 12, colour);
+        canvas.text(x + 18, 52, label, text);
+        x += 40 + Canvas::text_width(label);
+    }
+    const int bottom = top + static_cast<int>(rows.size()) * group;
+    for (int percent = 0; percent <= 100; percent += 20) {
+        const int at = left + full * percent / 100;
+        canvas.rectangle(at, top - 8, 1, bottom - top + 4, grid);
+        const std::string number = std::to_string(percent);
+        canvas.text(at - Canvas::text_width(number) / 2, bottom + 6, number, text);
+    }
+    int y = top;
+    for (const ResultBars& row : rows) {
+        canvas.text(15, y + bar + gap, row.method, text);
+        for (const auto& [value, colour] :
+             {std::pair(row.forget, forget), std::pair(row.retain, retain), std::pair(row.test, test)}) {
+            const int width = static_cast<int>(std::lround(full * value / 100));
+            canvas.rectangle(left, y, std::max(width, 1), bar, colour);
+            canvas.text(left + width + 8, y + 3, fixed(value, 1), text);
+            y += bar + gap;
+        }
+        y += group - 3 * (bar + gap);
+    }
+    canvas.write_png(path);
 }
 
 }  // namespace lethe

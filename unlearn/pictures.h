@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -12,8 +11,8 @@
 
 namespace lethe {
 
-// Rows of original / adversarial / difference (magnified, grey = none), at most `limit` images, with labels.
-// adversarial rows are repeat-major: row i belongs to image i % originals.dim(0).
+// Original / adversarial / difference (magnified, grey = none) of at most `limit` images, two images to a row, with
+// labels. adversarial rows are repeat-major: row i belongs to image i % originals.dim(0).
 void write_attack_sheet(const std::filesystem::path& path, const Tensor& originals, const std::vector<int64_t>& labels,
                         const Tensor& adversarial, const std::vector<int64_t>& targets,
                         const std::vector<PgdReport>& report, const std::vector<std::string>& class_names,
@@ -22,5 +21,12 @@ void write_attack_sheet(const std::filesystem::path& path, const Tensor& origina
 // D_f accuracy and mean margin against steps, one curve per method.
 void write_trace_chart(const std::filesystem::path& path,
                        const std::vector<std::pair<std::string, std::vector<StepTrace>>>& traces, int64_t forget_size);
+
+// One group of three bars per row, in percent: what is still recognised of D_f, D_r and D_test.
+struct ResultBars {
+    std::string method;
+    double forget = 0, retain = 0, test = 0;
+};
+void write_result_bars(const std::filesystem::path& path, const std::vector<ResultBars>& rows);
 
 }  // namespace lethe

@@ -56,8 +56,8 @@ const std::vector<Entry>& entries() {
          &Switches::size_weighted_ce,
          "on",
          "off"},
-        {{"push-forgotten", "-CE goes on pushing images that are already misclassified / leaves them alone"},
-         &Switches::push_forgotten,
+        {{"plain-ce", "forgetting lowers log p of all of D_f / log-odds of the images still recognised"},
+         &Switches::plain_ce,
          "on",
          "off"},
         {{"stop-on-first-zero", "the first step that meets the goal ends the run / the stop rule decides"},
@@ -107,7 +107,7 @@ Switches reference() {
     switches.imp_batch_abs = true;
     switches.bn_train_steps = true;
     switches.size_weighted_ce = true;
-    switches.push_forgotten = true;
+    switches.plain_ce = true;
     switches.stop_on_first_zero = true;
     switches.decay_all = true;
     return switches;
@@ -118,7 +118,7 @@ Switches reference() {
 Switches paper() {
     Switches switches;
     switches.bn_train_steps = true;
-    switches.push_forgotten = true;
+    switches.plain_ce = true;
     switches.stop_on_first_zero = true;
     switches.decay_all = true;
     return switches;

@@ -19,9 +19,8 @@ struct Switches {
     bool imp_batch_abs = false;     // |gradient of the batch mean| instead of the mean of per-sample |gradient|
     bool bn_train_steps = false;    // unlearning steps use batch statistics and update running ones; off: frozen
     bool size_weighted_ce =
-        false;  // the two cross entropies are weighted by their batch sizes; off: weights are options
-    bool push_forgotten =
-        false;  // -CE keeps pushing images that are already misclassified (by StopRule::margin), without bound
+        false;              // the two cross entropies are weighted by their batch sizes; off: weights are options
+    bool plain_ce = false;  // the forgetting loss is -CE; off: the log-odds of the images still recognised
     bool stop_on_first_zero = false;  // one touch of D_f accuracy 0 ends the run; off: StopRule::in_a_row
     bool decay_all = false;           // weight decay on BatchNorm and bias parameters too
     bool utk_double_scale = false;    // pixels are divided by 255 twice (the reference's UTKFace script)

@@ -136,6 +136,11 @@ RunResult Run::execute() {
     for (const std::string& name : options_.methods) run.rows.push_back(unlearn_with(find_method(name)));
     write_tables(run);
     write_trace_chart(directory_.file("trace.png"), traces_, static_cast<int64_t>(forget_.size()));
+    std::vector<ResultBars> bars;
+    for (const MethodResult& row : run.rows)
+        bars.push_back(
+            {row.method, row.forget.accuracy.percent(), row.retain.accuracy.percent(), row.test.accuracy.percent()});
+    write_result_bars(directory_.file("results.png"), bars);
     return run;
 }
 

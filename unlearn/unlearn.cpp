@@ -139,7 +139,8 @@ private:
     Batch forget_batch(int64_t position) const;
     double add_forget_gradient(int64_t position, double weight);
     Batch adversarial_batch(int64_t position);
-    double add_gradient(const Batch& batch, double weight, std::span<const float> rows = {});
+    double add_gradient(const Batch& batch, double weight);
+    Var row_losses(const Batch& batch);  // cross entropies, under the mode of the steps
     double seconds() const;
     UnlearnState snapshot() const;
 
@@ -275,16 +276,25 @@ void Run::accumulate_gradients(StepTrace& trace) {
     trace.forget_loss = add_forget_gradient(position, direction * forget_weight);
 }
 
-// -CE has no minimum: to push an image that is already misclassified only damages the model. So, unless the switch says
-// otherwise, the mean is taken over the images of the batch that are still recognised.
+// The forgetting term. -CE = log p_y has two flaws: it vanishes for the images that the model is surest of, and it has
+// no minimum, so that images already misclassified are pushed on without bound, which only damages the model. Unless
+// the switch asks for it, the log-odds log(p_y / (1 - p_y)) are lowered instead, over the images that are still
+// recognised: their gradient is that of log p_y divided by 1 - p_y = 1 - exp(-CE).
 double Run::add_forget_gradient(int64_t position, double weight) {
     const Batch batch = forget_batch(position);
-    if (relabels() || options_.switches.push_forgotten) return add_gradient(batch, weight);
-    const auto begin = recognised_.begin() + forget_begin(position);
-    std::vector<float> rows(begin, begin + batch.size());
-    const float active = std::accumulate(rows.begin(), rows.end(), 0.0f);
-    for (float& row : rows) row *= static_cast<float>(batch.size()) / std::max(active, 1.0f);
-    return add_gradient(batch, weight, rows);
+    if (relabels() || options_.switches.plain_ce) return add_gradient(batch, weight);
+    Var loss = row_losses(batch);
+    const auto recognised = recognised_.begin() + forget_begin(position);
+    const float active = std::accumulate(recognised, recognised + batch.size(), 0.0f);
+    Tensor seed = Tensor::empty(loss.shape());
+    for (int64_t i = 0; i < batch.size(); ++i) {
+        // float32 resolves p_y near 1 in steps of 6e-8: below 1e-6 the quotient would be noise
+        const double wrong = std::max(-std::expm1(-double{loss.value().data()[i]}), 1e-6);
+        seed.mutable_data()[i] =
+            static_cast<float>(weight * double{recognised[i]} / std::max(double{active}, 1.0) / wrong);
+    }
+    loss.backward(seed);
+    return mean_of(loss.value());
 }
 
 // The test after a step. False when a logit is no finite number.
@@ -341,13 +351,15 @@ Batch Run::adversarial_batch(int64_t position) {
 
 // Adds the gradient of weight * mean CE; returns mean CE. Each batch has its own forward and backward pass: with batch
 // statistics, BatchNorm must not see the two sets as one, and its running statistics see them in the order of calls.
-double Run::add_gradient(const Batch& batch, double weight, std::span<const float> rows) {
-    const BatchNormMode mode = options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running;
-    Var loss = softmax_cross_entropy(model_.forward(batch.images, mode), batch.labels);
-    Tensor seed = Tensor::full(loss.shape(), static_cast<float>(weight / static_cast<double>(batch.size())));
-    if (!rows.empty()) seed = backend(seed).row_scale(seed, Tensor::from_nchw(seed.shape(), rows));
-    loss.backward(seed);
+double Run::add_gradient(const Batch& batch, double weight) {
+    Var loss = row_losses(batch);
+    loss.backward(Tensor::full(loss.shape(), static_cast<float>(weight / static_cast<double>(batch.size()))));
     return mean_of(loss.value());
+}
+
+Var Run::row_losses(const Batch& batch) {
+    const BatchNormMode mode = options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running;
+    return softmax_cross_entropy(model_.forward(batch.images, mode), batch.labels);
 }
 
 }  // namespace
