@@ -7,7 +7,7 @@
 namespace lethe {
 
 enum class Objective {
-    misclassify,  // -CE(f(x), y): away from the true label
+    misclassify,  // away from the true label: -CE(f(x), y) with the switch plain-ce, else its log-odds
     relabel,      // +CE(f(x), y*): towards a given other label
 };
 
