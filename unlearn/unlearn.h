@@ -95,7 +95,8 @@ struct UnlearnResult {
 //         adversarial rows starts with the first one, and its last batch may be short), one optimizer step.
 //   other each step: the next D_f batch.
 // D_f is tested after every step with running statistics. At least one step is made.
-// Minimised: s w_f CE(D_f) + w_a CE(x', t) + lambda penalty; s = -1 for misclassify, +1 for relabel. With the switch
+// Minimised: s w_f CE(D_f) + w_a CE(x', t) + lambda penalty; s = -1 for misclassify, +1 for relabel. Without the switch
+// plain-ce, misclassify lowers w_f log(p_y / (1 - p_y)) of the images still recognised instead. With the switch
 // size-weighted-ce, w_f and w_a are the batches' shares of the step's images (1 and 0 without adversarial ones).
 // The switches decay-all and stop-on-first-zero decide over optimizer.decay_all, stop.in_a_row and stop.margin.
 // on_step(trace, snapshot): called after each step; snapshot() copies the state for a checkpoint. Return false to stop.
