@@ -1,13 +1,21 @@
 #include "autograd/ops.h"
 
 namespace lethe {
+namespace {
+
+Tensor weight_gradient(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {
+    if (PerSampleMagnitudes::wanted()) return backend(grad_y).conv2d_grad_w_abs(grad_y, x, w, op);
+    return backend(grad_y).conv2d_grad_w(grad_y, x, w, op);
+}
+
+}  // namespace
 
 Var conv2d(const Var& x, const Var& w, const Conv2d& op) {
     Tensor y = backend(x.value()).conv2d(x.value(), w.value(), op);
     return Var::computed(std::move(y), {x, w}, [x, w, op](detail::Node& node) {
-        Backend& device = backend(node.grad);
-        if (w.requires_grad()) Var::accumulate(w, device.conv2d_grad_w(node.grad, x.value(), w.shape(), op));
-        if (x.requires_grad()) Var::accumulate(x, device.conv2d_grad_x(node.grad, w.value(), x.shape(), op));
+        if (w.requires_grad()) Var::accumulate(w, weight_gradient(node.grad, x.value(), w.shape(), op));
+        if (x.requires_grad())
+            Var::accumulate(x, backend(node.grad).conv2d_grad_x(node.grad, w.value(), x.shape(), op));
     });
 }
 
@@ -19,8 +27,9 @@ Var conv2d_fused(const Var& x, const Var& w, const Var& bias, const Var& residua
     return Var::computed(std::move(y), std::move(inputs), [x, w, bias, residual, relu, op](detail::Node& node) {
         Backend& device = backend(node.grad);
         const Tensor grad = relu ? device.relu_mask_add(node.grad, Tensor(), node.value) : node.grad;
-        if (w.requires_grad()) Var::accumulate(w, device.conv2d_grad_w(grad, x.value(), w.shape(), op));
-        if (bias.requires_grad()) Var::accumulate(bias, device.column_sum(grad.pixel_rows()));
+        if (w.requires_grad()) Var::accumulate(w, weight_gradient(grad, x.value(), w.shape(), op));
+        if (bias.requires_grad())
+            Var::accumulate(bias, device.column_sum(device.cast(grad, DType::float32).pixel_rows()));
         if (x.requires_grad()) Var::accumulate(x, device.conv2d_grad_x(grad, w.value(), x.shape(), op));
         if (residual.requires_grad()) Var::accumulate(residual, grad);
     });

@@ -7,8 +7,9 @@ namespace lethe {
 
 Var sum(const Var& x) {
     Tensor total = backend(x.value()).sum(x.value());
-    return Var::computed(std::move(total), {x},
-                         [x](detail::Node& node) { Var::accumulate(x, Tensor::full(x.shape(), node.grad.item())); });
+    return Var::computed(std::move(total), {x}, [x](detail::Node& node) {
+        Var::accumulate(x, Tensor::full(x.shape(), node.grad.item(), x.value().device()));
+    });
 }
 
 Var mean(const Var& x) {
@@ -20,11 +21,12 @@ Var row_norm(const Var& x) {
     Tensor norm = backend(x.value()).row_norm(x.value());
     return Var::computed(std::move(norm), {x}, [x](detail::Node& node) {
         // d|x|/dx = x / |x|; at a zero row the subgradient 0, as in PyTorch
-        Tensor factor = node.grad.clone();
+        const Tensor norms = node.value.cpu();
+        Tensor factor = node.grad.cpu().clone();
         float* values = factor.mutable_data();
-        const float* norms = node.value.data();
-        for (int64_t i = 0; i < factor.numel(); ++i) values[i] = norms[i] > 0.0f ? values[i] / norms[i] : 0.0f;
-        Var::accumulate(x, backend(x.value()).row_scale(x.value(), factor));
+        for (int64_t i = 0; i < factor.numel(); ++i)
+            values[i] = norms.data()[i] > 0.0f ? values[i] / norms.data()[i] : 0.0f;
+        Var::accumulate(x, backend(x.value()).row_scale(x.value(), factor.to(x.value().device())));
     });
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 // Per thread: chunks of images run on several threads, each with its own tape.
 thread_local bool recording = true;
+thread_local bool per_sample_magnitudes = false;
 
 uint64_t next_sequence() {
     static std::atomic<uint64_t> counter{0};
@@ -63,7 +64,7 @@ void Var::accumulate(const Var& input, Tensor grad) {
     check(grad.shape() == input.shape(), "autograd: gradient ", grad.shape(), " for a value of ", input.shape());
     if (!total.defined()) {
         total = std::move(grad);
-    } else if (total.unique()) {
+    } else if (total.unique() && total.dtype() == DType::float32) {
         backend(total).axpy(1.0f, grad, total);
     } else {
         total = backend(total).binary(Binary::add, total, grad);  // someone else holds this memory too
@@ -72,7 +73,7 @@ void Var::accumulate(const Var& input, Tensor grad) {
 
 void Var::backward() {
     check(node_ != nullptr && node_->value.numel() == 1, "backward: a value of several elements needs a seed");
-    backward(Tensor::full(node_->value.shape(), 1.0f));
+    backward(Tensor::full(node_->value.shape(), 1.0f, node_->value.device()));
 }
 
 void Var::backward(const Tensor& seed) {
@@ -97,6 +98,10 @@ void Var::backward(const Tensor& seed) {
         node = nullptr;
     }
 }
+
+PerSampleMagnitudes::PerSampleMagnitudes() : previous_(per_sample_magnitudes) { per_sample_magnitudes = true; }
+PerSampleMagnitudes::~PerSampleMagnitudes() { per_sample_magnitudes = previous_; }
+bool PerSampleMagnitudes::wanted() { return per_sample_magnitudes; }
 
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }

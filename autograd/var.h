@@ -64,6 +64,21 @@ private:
     std::shared_ptr<detail::Node> node_;
 };
 
+// While alive, backward() of this thread gives every parameter the sum over the samples n of |gradient from sample n
+// alone| in place of the gradient, from one pass over the whole batch. Exact where samples do not meet, that is with
+// BatchNorm's running statistics, and where each parameter is used by one operation.
+class PerSampleMagnitudes {
+public:
+    PerSampleMagnitudes();
+    ~PerSampleMagnitudes();
+    PerSampleMagnitudes(const PerSampleMagnitudes&) = delete;
+    PerSampleMagnitudes& operator=(const PerSampleMagnitudes&) = delete;
+    static bool wanted();
+
+private:
+    bool previous_;
+};
+
 // While alive, operations of this thread record nothing: inference.
 class NoGrad {
 public:

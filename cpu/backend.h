@@ -2,6 +2,8 @@
 // cut into fixed chunks, and sums over chunks are added in the chunks' order.
 #pragma once
 
+#include <cstring>
+
 #include "cpu/conv2d_pack.h"
 #include "cpu/conv2d_plan.h"
 #include "cpu/packed_weights.h"
@@ -14,6 +16,15 @@ class CpuBackend : public Backend {
 public:
     CpuBackend() : kernels_(simd::kernels()) {}
     std::string description() const override;
+    Device device() const override { return Device::cpu; }
+
+    void* allocate(std::size_t bytes) override { return CachingAllocator::cpu().allocate(bytes); }
+    void release(void* block, std::size_t bytes) noexcept override { CachingAllocator::cpu().release(block, bytes); }
+    void copy_from_host(void* to, const void* from, std::size_t bytes) override { copy_within(to, from, bytes); }
+    void copy_to_host(void* to, const void* from, std::size_t bytes) override { copy_within(to, from, bytes); }
+    void copy_within(void* to, const void* from, std::size_t bytes) override { std::memmove(to, from, bytes); }
+    void zero(void* block, std::size_t bytes) override { std::memset(block, 0, bytes); }
+    CachingAllocator& allocator() override { return CachingAllocator::cpu(); }
 
 protected:
     Tensor conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) override;
@@ -27,10 +38,12 @@ protected:
     BatchNormGrads batchnorm_grad_impl(const Tensor& grad_y, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                        const BatchNormSaved& saved, const BatchNorm& op, bool want_x, bool want_affine,
                                        bool want_residual) override;
+    void fold_batchnorm_impl(const Tensor& w, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                             const Tensor& var, float eps, Tensor& w_folded, Tensor& b_folded) override;
     Tensor max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& argmax) override;
-    Tensor max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x) override;
+    Tensor max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x, const Pool2d& op) override;
     Tensor global_avg_pool_impl(const Tensor& x) override;
-    Tensor global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x) override;
+    Tensor global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x, DType dtype) override;
     Tensor linear_impl(const Tensor& x, const Tensor& w, const Tensor& b) override;
     Tensor linear_grad_x_impl(const Tensor& grad_y, const Tensor& w) override;
     Tensor linear_grad_w_impl(const Tensor& grad_y, const Tensor& x) override;
@@ -42,11 +55,20 @@ protected:
     Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) override;
     Tensor softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities,
                                            const Tensor& labels) override;
+    Tensor log_odds_grad_impl(const Tensor& logits, const Tensor& labels, const Tensor& active, float weight) override;
     Tensor unary_impl(Unary op, const Tensor& x) override;
     Tensor unary_grad_impl(Unary op, const Tensor& grad_y, const Tensor& x, const Tensor& y) override;
     Tensor binary_impl(Binary op, const Tensor& a, const Tensor& b) override;
     Tensor binary_grad_impl(Binary op, bool second, const Tensor& grad_y, const Tensor& a, const Tensor& b,
                             const Tensor& y) override;
+    Tensor cast_impl(const Tensor& x, DType dtype) override;
+    void fill_impl(Tensor& x, float value) override;
+    void increment_impl(Tensor& counter) override;
+    void fill_uniform_impl(Tensor& x, const Random& random, uint64_t first_item, float low, float range) override;
+    void crop_flip_impl(Tensor& images, std::span<const CropFlip> placements) override;
+    Tensor nchw_to_nhwc_impl(const Tensor& matrix, const Shape& shape) override;
+    Tensor nhwc_to_nchw_impl(const Tensor& x) override;
+    void set_scalars_impl(Tensor& scalars, std::span<const float> values) override;
     Tensor scale_impl(const Tensor& x, float factor) override;
     void axpy_impl(float factor, const Tensor& x, Tensor& y) override;
     void abs_accumulate_impl(float factor, const Tensor& x, Tensor& y) override;

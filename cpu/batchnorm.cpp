@@ -166,4 +166,18 @@ BatchNormGrads CpuBackend::batchnorm_grad_impl(const Tensor& grad_y, const Tenso
     return grads;
 }
 
+void CpuBackend::fold_batchnorm_impl(const Tensor& w, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                                     const Tensor& var, float eps, Tensor& w_folded, Tensor& b_folded) {
+    const int64_t channels = w.dim(0), per_channel = w.numel() / std::max<int64_t>(1, channels);
+    const float *from = w.data(), *gammas = gamma.data(), *betas = beta.data();
+    const float *means = mean.data(), *vars = var.data();
+    float *to = w_folded.mutable_data(), *bias = b_folded.mutable_data();
+    for (int64_t k = 0; k < channels; ++k) {
+        const double factor = double{gammas[k]} / std::sqrt(double{vars[k]} + double{eps});
+        for (int64_t i = k * per_channel; i < (k + 1) * per_channel; ++i)
+            to[i] = static_cast<float>(double{from[i]} * factor);
+        bias[k] = static_cast<float>(double{betas[k]} - double{means[k]} * factor);
+    }
+}
+
 }  // namespace lethe

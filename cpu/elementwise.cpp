@@ -1,7 +1,30 @@
+#include <bit>
+#include <cmath>
+
 #include "cpu/backend.h"
 #include "cpu/chunks.h"
 
 namespace lethe {
+namespace {
+
+// A bfloat16 is the upper half of a float. To the nearest, ties to even; every NaN becomes the one that GPUs give.
+uint16_t to_bfloat16(float value) {
+    if (std::isnan(value)) return 0x7fff;
+    const auto bits = std::bit_cast<uint32_t>(value);
+    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+float from_bfloat16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+
+template <class From, class To>
+void convert(const Tensor& x, Tensor& y, To (*element)(From)) {
+    const auto* in = static_cast<const From*>(x.device_data());
+    auto* out = static_cast<To*>(y.mutable_device_data());
+    for_chunks(x.numel(), elements_per_chunk,
+               [&](int64_t begin, int64_t end) { std::transform(in + begin, in + end, out + begin, element); });
+}
+
+}  // namespace
 
 Tensor CpuBackend::unary_impl(Unary op, const Tensor& x) {
     Tensor y = Tensor::empty(x.shape());
@@ -43,6 +66,21 @@ Tensor CpuBackend::binary_grad_impl(Binary op, bool second, const Tensor& grad_y
         loop(g + begin, as + begin, bs + begin, ys + begin, out + begin, end - begin);
     });
     return grad;
+}
+
+Tensor CpuBackend::cast_impl(const Tensor& x, DType dtype) {
+    Tensor y = Tensor::empty(x.shape(), dtype);
+    if (dtype == DType::bfloat16)
+        convert(x, y, to_bfloat16);
+    else
+        convert(x, y, from_bfloat16);
+    return y;
+}
+
+void CpuBackend::fill_impl(Tensor& x, float value) {
+    float* out = x.mutable_data();
+    for_chunks(x.numel(), elements_per_chunk,
+               [&](int64_t begin, int64_t end) { std::fill(out + begin, out + end, value); });
 }
 
 Tensor CpuBackend::scale_impl(const Tensor& x, float factor) {

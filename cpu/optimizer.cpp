@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "cpu/backend.h"
 #include "cpu/chunks.h"
 
@@ -16,8 +14,9 @@ T* advance(T* pointer, int64_t count) {
 }  // namespace
 
 void CpuBackend::sgd_impl(std::span<SgdItem> items, const Sgd& op) {
+    const float lr = op.scalars.defined() ? op.scalars.data()[0] : op.lr;
     for (SgdItem& item : items) {
-        const simd::SgdFactors factors{op.lr, op.momentum, item.weight_decay, op.lambda, op.nesterov, op.first_step};
+        const simd::SgdFactors factors{lr, op.momentum, item.weight_decay, op.lambda, op.nesterov, op.first_step};
         const simd::SgdArrays all{item.param.mutable_data(), item.grad.data(),
                                   op.momentum != 0.0f ? item.momentum.mutable_data() : nullptr,
                                   data_or_null(item.penalty.weight), data_or_null(item.penalty.anchor)};
@@ -30,17 +29,12 @@ void CpuBackend::sgd_impl(std::span<SgdItem> items, const Sgd& op) {
 }
 
 void CpuBackend::adam_impl(std::span<AdamItem> items, const Adam& op) {
-    const auto step = static_cast<double>(op.step);
-    const double correction1 = 1.0 - std::pow(static_cast<double>(op.beta1), step);
-    const double correction2 = 1.0 - std::pow(static_cast<double>(op.beta2), step);
+    const bool recorded = op.scalars.defined();
+    const float step_size = recorded ? op.scalars.data()[0] : op.step_size();
+    const float correction = recorded ? op.scalars.data()[1] : op.inv_sqrt_correction2();
     for (AdamItem& item : items) {
-        const simd::AdamFactors factors{static_cast<float>(static_cast<double>(op.lr) / correction1),
-                                        op.beta1,
-                                        op.beta2,
-                                        static_cast<float>(1.0 / std::sqrt(correction2)),
-                                        op.eps,
-                                        item.weight_decay,
-                                        op.lambda};
+        const simd::AdamFactors factors{step_size, op.beta1,          op.beta2, correction,
+                                        op.eps,    item.weight_decay, op.lambda};
         const simd::AdamArrays all{item.param.mutable_data(),         item.grad.data(),
                                    item.exp_avg.mutable_data(),       item.exp_avg_sq.mutable_data(),
                                    data_or_null(item.penalty.weight), data_or_null(item.penalty.anchor)};

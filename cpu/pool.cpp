@@ -3,6 +3,7 @@
 
 #include "cpu/backend.h"
 #include "cpu/channels.h"
+#include "tensor/error.h"
 
 namespace lethe {
 namespace {
@@ -58,7 +59,8 @@ Tensor CpuBackend::max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& ar
     return y;
 }
 
-Tensor CpuBackend::max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x) {
+Tensor CpuBackend::max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x,
+                                        const Pool2d& /*op*/) {
     Tensor grad_x = Tensor::empty(x);
     if (x.numel() == 0) return grad_x;
     const int64_t in = x.numel() / x[0], out = grad_y.numel() / x[0];
@@ -92,7 +94,8 @@ Tensor CpuBackend::global_avg_pool_impl(const Tensor& x) {
     return y;
 }
 
-Tensor CpuBackend::global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x) {
+Tensor CpuBackend::global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x, DType dtype) {
+    check(dtype == DType::float32, "global_avg_pool_grad: the CPU has float32 only, got ", name(dtype));
     Tensor grad_x = Tensor::empty(x);
     const int64_t channels = x[1], area = x[2] * x[3];
     const float* g = grad_y.data();

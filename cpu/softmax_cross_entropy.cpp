@@ -1,7 +1,25 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "cpu/backend.h"
 #include "cpu/chunks.h"
 
 namespace lethe {
+namespace {
+
+// One row of log_odds_grad: share at the label, minus share times a softmax over the other classes elsewhere.
+void log_odds_row(const float* z, int64_t label, double share, float* out, int64_t classes) {
+    double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+    for (int64_t j = 0; j < classes; ++j)
+        if (j != label) largest = std::max(largest, double{z[j]});
+    for (int64_t j = 0; j < classes; ++j)
+        if (j != label) sum += std::exp(double{z[j]} - largest);
+    for (int64_t j = 0; j < classes; ++j)
+        out[j] = static_cast<float>(j == label ? share : -share * std::exp(double{z[j]} - largest) / sum);
+}
+
+}  // namespace
 
 Tensor CpuBackend::softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) {
     const int64_t classes = logits.dim(1);
@@ -31,6 +49,19 @@ Tensor CpuBackend::softmax_cross_entropy_grad_impl(const Tensor& grad_loss, cons
             out[hit] = (p[hit] - 1.0f) * g[n];
         }
     });
+    return grad;
+}
+
+Tensor CpuBackend::log_odds_grad_impl(const Tensor& logits, const Tensor& labels, const Tensor& active, float weight) {
+    const int64_t classes = logits.dim(1);
+    const std::span<const float> chosen = active.values();
+    const auto rows = std::count_if(chosen.begin(), chosen.end(), [](float value) { return value != 0.0f; });
+    const double share = double{weight} / static_cast<double>(std::max<int64_t>(1, rows));
+    Tensor grad = Tensor::zeros(logits.shape());
+    float* out = grad.mutable_data();
+    for (int64_t n = 0; n < logits.dim(0); ++n)
+        if (chosen[static_cast<std::size_t>(n)] != 0.0f)
+            log_odds_row(logits.data() + n * classes, labels.int64_data()[n], share, out + n * classes, classes);
     return grad;
 }
 

@@ -5,7 +5,8 @@
 namespace lethe {
 
 std::unique_ptr<Backend> make_cuda_backend() {
-    fail("device cuda: this build of Lethe has no CUDA backend; use --device cpu");
+    fail("device cuda: this build of Lethe has no CUDA backend, because " LETHE_CUDA_MISSING
+         "; build it where nvcc is, or use --device cpu");
 }
 
 }  // namespace lethe

@@ -224,7 +224,7 @@ std::vector<uint8_t> format_safetensors(const StateDict& state, const std::map<s
         if (tensor.dtype() == DType::float32)
             append(out, tensor.to_nchw().data(), stored_bytes(tensor));
         else
-            append(out, tensor.int64_data(), stored_bytes(tensor));
+            append(out, tensor.cpu().int64_data(), stored_bytes(tensor));
     }
     return out;
 }

@@ -33,16 +33,20 @@ Var Conv2dLayer::forward(const Var& x, BatchNormMode /*mode*/) { return conv2d(x
 BatchNorm2d::BatchNorm2d(int64_t channels)
     : weight(add_parameter("weight", Tensor::full({channels}, 1.0f))),
       bias(add_parameter("bias", Tensor::zeros({channels}))),
-      running_mean(add_buffer("running_mean", Tensor::zeros({channels}))),
-      running_var(add_buffer("running_var", Tensor::full({channels}, 1.0f))),
-      num_batches_tracked(add_buffer("num_batches_tracked", Tensor::zeros(Shape{}, DType::int64))) {}
+      running_mean(Tensor::zeros({channels})),
+      running_var(Tensor::full({channels}, 1.0f)),
+      num_batches_tracked(Tensor::zeros(Shape{}, DType::int64)) {
+    add_buffer("running_mean", running_mean);
+    add_buffer("running_var", running_var);
+    add_buffer("num_batches_tracked", num_batches_tracked);
+}
 
 Var BatchNorm2d::forward(const Var& x, const Var& residual, bool relu, BatchNormMode mode) {
     const BatchNorm op{.eps = eps,
                        .batch_statistics = mode != BatchNormMode::running,
                        .update_running = mode == BatchNormMode::batch,
                        .relu = relu};
-    if (mode == BatchNormMode::batch) ++*num_batches_tracked.mutable_int64_data();
+    if (mode == BatchNormMode::batch) backend(num_batches_tracked).increment(num_batches_tracked);
     return batchnorm(x, weight, bias, running_mean, running_var, residual, op);
 }
 
@@ -60,22 +64,12 @@ Var ConvBn::forward(const Var& x, const Var& residual, bool relu, BatchNormMode 
 
 void ConvBn::fold() {
     const Tensor& weight = conv_.weight.value();
-    const int64_t channels = weight.dim(0), per_channel = weight.numel() / channels;
-    if (!folded_weight_.defined()) {
-        folded_weight_ = Var(Tensor::empty(weight.shape()));
-        folded_bias_ = Var(Tensor::empty({channels}));
+    if (!folded_weight_.defined() || folded_weight_.value().device() != weight.device()) {
+        folded_weight_ = Var(Tensor::empty(weight.shape(), DType::float32, weight.device()));
+        folded_bias_ = Var(Tensor::empty({weight.dim(0)}, DType::float32, weight.device()));
     }
-    float* folded = folded_weight_.value().mutable_data();
-    float* bias = folded_bias_.value().mutable_data();
-    const float* original = weight.data();
-    const float *gamma = bn_.weight.value().data(), *beta = bn_.bias.value().data();
-    const float *mean = bn_.running_mean.data(), *var = bn_.running_var.data();
-    for (int64_t k = 0; k < channels; ++k) {
-        const double factor = double{gamma[k]} / std::sqrt(double{var[k]} + double{bn_.eps});
-        for (int64_t i = 0; i < per_channel; ++i)
-            folded[k * per_channel + i] = static_cast<float>(double{original[k * per_channel + i]} * factor);
-        bias[k] = static_cast<float>(double{beta[k]} - double{mean[k]} * factor);
-    }
+    backend(weight).fold_batchnorm(weight, bn_.weight.value(), bn_.bias.value(), bn_.running_mean, bn_.running_var,
+                                   bn_.eps, folded_weight_.value(), folded_bias_.value());
 }
 
 Linear::Linear(Initializer& init, int64_t in, int64_t out)

@@ -33,7 +33,11 @@ public:
     Module& net() { return *net_; }
     const Module& net() const { return *net_; }
 
-    // images [N,3,H,W] in [0,1] -> logits [N,classes]
+    // Where the weights are, and where forward() computes. A new model is on the CPU.
+    Device device() const { return mean_.device(); }
+    void to(Device device);
+
+    // images [N,3,H,W] in [0,1], on the model's device -> logits [N,classes]
     Var forward(const Var& images, BatchNormMode mode);
 
     StateDict state() const { return net_->state(); }
@@ -42,7 +46,7 @@ public:
     // entries are allowed (files older than PyTorch 0.4.1 have none). Nothing is changed when it throws.
     void load_state(const StateDict& state);
 
-    // The same architecture with the same weights, in its own memory.
+    // The same architecture with the same weights, in its own memory on the same device.
     std::unique_ptr<Model> clone() const;
 
 private:
@@ -51,7 +55,7 @@ private:
     std::unique_ptr<Module> net_;
 };
 
-// Copies every parameter and buffer between two models of one architecture.
+// Copies every parameter and buffer between two models of one architecture, on any devices.
 void copy_state(const Model& from, Model& to);
 
 // The eval-mode twin used by inference and attacks: each BatchNorm folded into its convolution (w' = w gamma/sqrt(var +
@@ -60,8 +64,8 @@ std::unique_ptr<Model> fold_batchnorm(const Model& model);
 // Refreshes an existing twin from its source after the source has changed.
 void fold_into(const Model& model, Model& twin);
 
-// logits [N,classes] of images [N,3,H,W] through a folded twin, in chunks of images over the thread pool. Bit-identical
-// for any number of threads and any N: chunks are fixed.
+// logits [N,classes] of images [N,3,H,W] through a folded twin; both on the CPU, wherever the twin is. In chunks of
+// images; on the CPU over the thread pool. Bit-identical for any number of threads and, on the CPU, for any N.
 Tensor predict(Model& twin, const Tensor& images);
 
 struct Architecture {

@@ -1,5 +1,7 @@
 #include "nn/module.h"
 
+#include "tensor/backend.h"
+
 namespace lethe {
 namespace {
 
@@ -16,10 +18,7 @@ Var Module::add_parameter(const std::string& name, Tensor value) {
     return parameters_.back().var;
 }
 
-Tensor Module::add_buffer(const std::string& name, Tensor value) {
-    buffers_.push_back({name, std::move(value)});
-    return buffers_.back().tensor;
-}
+void Module::add_buffer(const std::string& name, Tensor& tensor) { buffers_.push_back({name, &tensor}); }
 
 void Module::add_child(const std::string& name, Module& child) { children_.push_back({name, &child}); }
 
@@ -29,9 +28,9 @@ void Module::collect(const std::string& prefix, std::vector<Parameter>* paramete
         if (parameters != nullptr) parameters->push_back({join(prefix, entry.name), entry.var});
         if (state != nullptr) state->emplace_back(join(prefix, entry.name), entry.var.value());
     }
-    for (const Buffer& entry : buffers_) {
-        if (buffers != nullptr) buffers->push_back({join(prefix, entry.name), entry.tensor});
-        if (state != nullptr) state->emplace_back(join(prefix, entry.name), entry.tensor);
+    for (const OwnBuffer& entry : buffers_) {
+        if (buffers != nullptr) buffers->push_back({join(prefix, entry.name), *entry.tensor});
+        if (state != nullptr) state->emplace_back(join(prefix, entry.name), *entry.tensor);
     }
     for (const Child& child : children_) child.module->collect(join(prefix, child.name), parameters, buffers, state);
 }
@@ -60,7 +59,23 @@ void Module::for_each(const std::function<void(Module&)>& visit) {
 }
 
 void Module::zero_grad() {
-    for (Parameter& parameter : parameters()) parameter.var.zero_grad();
+    for (Parameter& parameter : parameters()) {
+        Tensor grad = parameter.var.grad();
+        if (grad.defined() && backend(grad).can_record())
+            backend(grad).fill(grad, 0.0f);
+        else
+            parameter.var.zero_grad();
+    }
+}
+
+void Module::to(Device device) {
+    for_each([device](Module& module) {
+        for (Parameter& parameter : module.parameters_) {
+            parameter.var.zero_grad();
+            parameter.var.value() = parameter.var.value().to(device);
+        }
+        for (OwnBuffer& buffer : module.buffers_) *buffer.tensor = buffer.tensor->to(device);
+    });
 }
 
 void Module::set_requires_grad(bool on) {

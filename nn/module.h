@@ -50,17 +50,27 @@ public:
     // Calls visit on this module and every descendant, parents first.
     void for_each(const std::function<void(Module&)>& visit);
 
+    // Gradients become undefined; on a device that records steps, zeros in the memory they have, so that a recorded
+    // step and whoever reads its gradients agree on where they are.
     void zero_grad();
     void set_requires_grad(bool on);
 
+    // Moves every parameter and buffer, own and descendants'. Handles taken before keep the old memory.
+    void to(Device device);
+
 protected:
     Var add_parameter(const std::string& name, Tensor value);
-    Tensor add_buffer(const std::string& name, Tensor value);
+    // `tensor` is a member of this module.
+    void add_buffer(const std::string& name, Tensor& tensor);
     // The child must outlive this module (a member of it, usually). Names may hold dots ("downsample.0"); a child
     // named "" adds nothing to its descendants' names.
     void add_child(const std::string& name, Module& child);
 
 private:
+    struct OwnBuffer {
+        std::string name;
+        Tensor* tensor;
+    };
     struct Child {
         std::string name;
         Module* module;
@@ -70,7 +80,7 @@ private:
                  StateDict* state) const;
 
     std::vector<Parameter> parameters_;
-    std::vector<Buffer> buffers_;
+    std::vector<OwnBuffer> buffers_;
     std::vector<Child> children_;
 };
 

@@ -48,6 +48,9 @@ Optimizer::Optimizer(std::vector<Module::Parameter> parameters, const OptimizerS
         if (adam) slots_[i].second = Tensor::zeros(value.shape(), value.dtype(), value.device());
         slots_[i].weight_decay = spec_.decay_all || value.rank() > 1 ? spec_.weight_decay : 0.0f;
     }
+    if (slots_.empty()) return;
+    const Device device = parameters_.front().var.value().device();
+    if (backend(device).can_record()) scalars_ = Tensor::zeros({adam ? 2 : 1}, DType::float32, device);
 }
 
 void Optimizer::set_penalty(const StateDict& weights, float lambda) {
@@ -60,7 +63,8 @@ void Optimizer::set_penalty(const StateDict& weights, float lambda) {
         const Tensor& value = found->var.value();
         check(weight.shape() == value.shape(), "optimizer: the penalty of '", entry, "' has shape ", weight.shape(),
               ", the parameter ", value.shape());
-        slots_[static_cast<std::size_t>(found - parameters_.begin())].penalty = {weight, value.clone()};
+        slots_[static_cast<std::size_t>(found - parameters_.begin())].penalty = {weight.to(value.device()),
+                                                                                 value.clone()};
     }
     lambda_ = lambda;
 }
@@ -79,14 +83,39 @@ double Optimizer::penalty() const {
 }
 
 void Optimizer::step() {
-    ++steps_;
-    if (spec_.name == "adam")
-        step_adam();
-    else
-        step_sgd();
+    prepare_step();
+    apply_step();
 }
 
-void Optimizer::step_sgd() {
+void Optimizer::prepare_step() {
+    ++steps_;
+    if (!scalars_.defined()) return;
+    std::vector<float> values{spec_.lr};
+    if (spec_.name == "adam") {
+        const Adam op = adam_op();
+        values = {op.step_size(), op.inv_sqrt_correction2()};
+    }
+    backend(scalars_).set_scalars(scalars_, values);
+}
+
+void Optimizer::apply_step() {
+    if (spec_.name == "adam")
+        apply_adam();
+    else
+        apply_sgd();
+}
+
+Adam Optimizer::adam_op() const {
+    return {.lr = spec_.lr,
+            .beta1 = spec_.beta1,
+            .beta2 = spec_.beta2,
+            .eps = spec_.eps,
+            .step = steps_,
+            .lambda = lambda_,
+            .scalars = scalars_};
+}
+
+void Optimizer::apply_sgd() {
     std::vector<SgdItem> items;
     items.reserve(slots_.size());
     for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -96,12 +125,16 @@ void Optimizer::step_sgd() {
         items.push_back({parameter.value(), parameter.grad(), slot.first, slot.penalty, slot.weight_decay});
     }
     if (items.empty()) return;
-    const Sgd op{
-        .lr = spec_.lr, .momentum = spec_.momentum, .nesterov = spec_.nesterov, .first_step = false, .lambda = lambda_};
+    const Sgd op{.lr = spec_.lr,
+                 .momentum = spec_.momentum,
+                 .nesterov = spec_.nesterov,
+                 .first_step = false,
+                 .lambda = lambda_,
+                 .scalars = scalars_};
     backend(items.front().param).sgd(items, op);
 }
 
-void Optimizer::step_adam() {
+void Optimizer::apply_adam() {
     std::vector<AdamItem> items;
     items.reserve(slots_.size());
     for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -112,13 +145,7 @@ void Optimizer::step_adam() {
             {parameter.value(), parameter.grad(), slot.first, slot.second, slot.penalty, slot.weight_decay});
     }
     if (items.empty()) return;
-    const Adam op{.lr = spec_.lr,
-                  .beta1 = spec_.beta1,
-                  .beta2 = spec_.beta2,
-                  .eps = spec_.eps,
-                  .step = steps_,
-                  .lambda = lambda_};
-    backend(items.front().param).adam(items, op);
+    backend(items.front().param).adam(items, adam_op());
 }
 
 StateDict Optimizer::state() const {

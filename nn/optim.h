@@ -23,8 +23,7 @@ struct OptimizerSpec {
 };
 
 // Updates parameters in place from their gradients. Parameters that received no gradient are skipped, as in PyTorch.
-// Formulas: tensor/ops.h; Adam counts one step for
-// all parameters.
+// Formulas: tensor/ops.h; Adam counts one step for all parameters.
 class Optimizer {
 public:
     // Throws Error as spec.validate() does.
@@ -36,7 +35,12 @@ public:
     // The penalty's present value without lambda, for the trace: sum(weight * (theta - anchor)^2) / 2.
     double penalty() const;
 
+    // One step: prepare_step() and apply_step(). They are apart for steps that are recorded (StepGraph): the first
+    // counts the step and writes what changes from step to step to the device, outside the recording; the second is
+    // recorded.
     void step();
+    void prepare_step();
+    void apply_step();
     void set_lr(float lr) { spec_.lr = lr; }
     float lr() const { return spec_.lr; }
 
@@ -46,8 +50,9 @@ public:
     void load_state(const StateDict& state);  // throws Error where names or shapes do not match
 
 private:
-    void step_sgd();
-    void step_adam();
+    void apply_sgd();
+    void apply_adam();
+    Adam adam_op() const;
 
     struct Slot {
         Tensor first, second;  // momentum; or Adam's two moments
@@ -57,6 +62,7 @@ private:
 
     std::vector<Module::Parameter> parameters_;
     std::vector<Slot> slots_;
+    Tensor scalars_;  // what changes from step to step, on devices that record; else undefined
     OptimizerSpec spec_;
     float lambda_ = 0.0f;
     int64_t steps_ = 0;

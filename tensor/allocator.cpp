@@ -12,20 +12,45 @@ namespace {
 constexpr std::size_t alignment = 64;
 constexpr std::size_t page = 4096;
 
+void fill_with_nan(void* block, std::size_t bytes) {
+    auto* values = static_cast<float*>(block);
+    std::fill(values, values + bytes / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+}
+
 }  // namespace
 
 CachingAllocator& CachingAllocator::cpu() {
     // Never destroyed: tensors held by other static objects may outlive any order of destruction.
-    static auto* allocator = new CachingAllocator;
+    static auto* allocator =
+        new CachingAllocator({.allocate = [](std::size_t bytes) { return std::aligned_alloc(alignment, bytes); },
+                              .release = [](void* block) { std::free(block); },
+                              .poison = fill_with_nan});
     return *allocator;
 }
 
 CachingAllocator::~CachingAllocator() { trim(); }
 
-// Small blocks round to a cache line, large ones to a page, so that near-equal sizes share a bin.
-std::size_t CachingAllocator::rounded(std::size_t bytes) {
-    const std::size_t step = bytes < page ? alignment : page;
-    return std::max(alignment, (bytes + step - 1) / step * step);
+std::size_t CachingAllocator::rounded(std::size_t bytes) const {
+    const std::size_t step = bytes < page ? source_.small_step : source_.large_step;
+    return std::max(source_.small_step, (bytes + step - 1) / step * step);
+}
+
+void* CachingAllocator::take(std::size_t size) {
+    Bins& bins = open_ == 0 ? free_ : arenas_[open_];
+    std::vector<void*>& bin = bins[size];
+    if (!bin.empty()) {
+        void* block = bin.back();
+        bin.pop_back();
+        ++stats_.hits;
+        stats_.cached_bytes -= size;
+        return block;
+    }
+    void* block = source_.allocate(size);
+    check(block != nullptr, "out of memory: cannot allocate ", size, " bytes");
+    ++stats_.system_allocations;
+    bin.reserve(16);
+    if (open_ != 0) owner_[block] = open_;
+    return block;
 }
 
 void* CachingAllocator::allocate(std::size_t bytes) {
@@ -34,26 +59,12 @@ void* CachingAllocator::allocate(std::size_t bytes) {
     bool poison = false;
     {
         const std::lock_guard lock(mutex_);
+        block = take(size);
         poison = poison_;
-        auto bin = free_.find(size);
-        if (bin != free_.end() && !bin->second.empty()) {
-            block = bin->second.back();
-            bin->second.pop_back();
-            ++stats_.hits;
-            stats_.cached_bytes -= size;
-        } else {
-            block = std::aligned_alloc(alignment, size);
-            check(block != nullptr, "out of memory: cannot allocate ", size, " bytes");
-            ++stats_.system_allocations;
-            free_[size].reserve(16);
-        }
         stats_.live_bytes += size;
         stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
     }
-    if (poison) {
-        auto* values = static_cast<float*>(block);
-        std::fill(values, values + size / sizeof(float), std::numeric_limits<float>::quiet_NaN());
-    }
+    if (poison) source_.poison(block, size);
     return block;
 }
 
@@ -63,16 +74,41 @@ void CachingAllocator::release(void* block, std::size_t bytes) noexcept {
     const std::lock_guard lock(mutex_);
     stats_.live_bytes -= size;
     stats_.cached_bytes += size;
-    free_[size].push_back(block);
+    const auto owner = owner_.empty() ? owner_.end() : owner_.find(block);
+    (owner == owner_.end() ? free_ : arenas_[owner->second])[size].push_back(block);
+}
+
+CachingAllocator::Arena CachingAllocator::begin_arena() {
+    const std::lock_guard lock(mutex_);
+    check(open_ == 0, "allocator: an arena is open already");
+    return open_ = next_++;
+}
+
+void CachingAllocator::end_arena() noexcept {
+    const std::lock_guard lock(mutex_);
+    open_ = 0;
+}
+
+// Blocks still in use go back to the common cache when they are released.
+void CachingAllocator::drop_arena(Arena arena) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(owner_, [&](const auto& entry) { return entry.second == arena; });
+    const auto bins = arenas_.find(arena);
+    if (bins == arenas_.end()) return;
+    for (auto& [size, blocks] : bins->second) {
+        std::vector<void*>& bin = free_[size];
+        bin.insert(bin.end(), blocks.begin(), blocks.end());
+    }
+    arenas_.erase(bins);
 }
 
 void CachingAllocator::trim() noexcept {
     const std::lock_guard lock(mutex_);
     for (auto& [size, blocks] : free_) {
-        for (void* block : blocks) std::free(block);
+        for (void* block : blocks) source_.release(block);
+        stats_.cached_bytes -= size * blocks.size();
         blocks.clear();
     }
-    stats_.cached_bytes = 0;
 }
 
 CachingAllocator::Stats CachingAllocator::stats() const {

@@ -1,5 +1,7 @@
 #include "tensor/ops.h"
 
+#include <cmath>
+
 #include "tensor/elementwise.h"
 #include "tensor/error.h"
 
@@ -24,6 +26,19 @@ Shape Pool2d::output_shape(const Shape& x) const {
     check(rows >= 0 && columns >= 0, "max_pool2d: window ", kernel, " is larger than the padded input ", x);
     return {x[0], x[1], rows / stride + 1, columns / stride + 1};
 }
+
+namespace {
+
+// What Adam's running mean of gradients, started at zero, lacks after `step` steps: 1 - beta^step.
+double bias_correction(float beta, int64_t step) {
+    return 1.0 - std::pow(static_cast<double>(beta), static_cast<double>(step));
+}
+
+}  // namespace
+
+float Adam::step_size() const { return static_cast<float>(static_cast<double>(lr) / bias_correction(beta1, step)); }
+
+float Adam::inv_sqrt_correction2() const { return static_cast<float>(1.0 / std::sqrt(bias_correction(beta2, step))); }
 
 const char* name(Unary op) {
     switch (op) {

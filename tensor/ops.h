@@ -80,6 +80,9 @@ struct Sgd {
     bool nesterov = false;
     bool first_step = false;  // v has no value yet
     float lambda = 0.0f;
+    // A recorded step (StepGraph) cannot take a new learning rate as an argument. When defined, float32 [1] on the
+    // parameters' device: read in place of lr.
+    Tensor scalars{};
 };
 
 struct AdamItem {
@@ -95,6 +98,18 @@ struct Adam {
     float eps = 1e-8f;
     int64_t step = 1;
     float lambda = 0.0f;
+    // As Sgd::scalars, float32 [2]: step_size() and inv_sqrt_correction2(), in place of lr and step.
+    Tensor scalars{};
+
+    float step_size() const;             // lr / (1 - beta1^step), computed in double
+    float inv_sqrt_correction2() const;  // 1 / sqrt(1 - beta2^step)
+};
+
+// Where a randomly cropped and mirrored image comes from: pixel [y,x] of the result is pixel [y + down, x + right] of
+// the image, columns counted from the right when mirrored, and zero outside it.
+struct CropFlip {
+    int64_t down, right;
+    bool mirrored;
 };
 
 }  // namespace lethe

@@ -20,6 +20,9 @@ class Random {
 public:
     Random(uint64_t seed, Purpose purpose) : seed_(seed), purpose_(purpose) {}
 
+    uint64_t seed() const { return seed_; }
+    Purpose purpose() const { return purpose_; }
+
     // Four words of 32 random bits for block `block` of item `item`. Every function below is built on this one:
     // index i uses word i % 4 of block i / 4.
     std::array<uint32_t, 4> block(uint64_t item, uint32_t block) const;

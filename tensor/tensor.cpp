@@ -1,29 +1,67 @@
 #include "tensor/tensor.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "tensor/allocator.h"
+#include "tensor/backend.h"
 #include "tensor/error.h"
 
 namespace lethe {
-namespace {
 
-std::size_t size_of(DType dtype) { return dtype == DType::float32 ? sizeof(float) : sizeof(int64_t); }
+const char* name(DType dtype) {
+    switch (dtype) {
+        case DType::float32:
+            return "float32";
+        case DType::int64:
+            return "int64";
+        case DType::bfloat16:
+            return "bfloat16";
+    }
+    return "";
+}
 
-}  // namespace
+const char* name(Device device) {
+    switch (device) {
+        case Device::cpu:
+            return "cpu";
+        case Device::cuda:
+            return "cuda";
+        case Device::emulated:
+            return "emulated";
+    }
+    return "";
+}
 
-const char* name(DType dtype) { return dtype == DType::float32 ? "float32" : "int64"; }
-const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+Device device_named(const std::string& text) {
+    for (const Device device : {Device::cpu, Device::cuda, Device::emulated})
+        if (text == name(device)) return device;
+    fail("unknown device '", text, "'; known ones are cpu, cuda and emulated");
+}
+
+std::size_t size_of(DType dtype) {
+    switch (dtype) {
+        case DType::float32:
+            return 4;
+        case DType::int64:
+            return 8;
+        case DType::bfloat16:
+            return 2;
+    }
+    return 0;
+}
 
 Storage::Storage(std::size_t byte_count, Device where) : bytes(byte_count), device(where) {
     static std::atomic<uint64_t> next_id{1};
-    check(device == Device::cpu, "tensor: this build keeps tensors on the CPU only");
-    data = CachingAllocator::cpu().allocate(bytes);
+    data = device == Device::cpu ? CachingAllocator::cpu().allocate(bytes) : backend(device).allocate(bytes);
     id = next_id.fetch_add(1, std::memory_order_relaxed);
 }
 
-Storage::~Storage() { CachingAllocator::cpu().release(data, bytes); }
+Storage::~Storage() {
+    if (device == Device::cpu)
+        CachingAllocator::cpu().release(data, bytes);
+    else
+        backend(device).release(data, bytes);
+}
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
     Tensor tensor;
@@ -36,12 +74,12 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
     Tensor tensor = empty(shape, dtype, device);
     if (shape.numel() > 0)
-        std::memset(tensor.raw(dtype, "zeros"), 0, static_cast<std::size_t>(shape.numel()) * size_of(dtype));
+        backend(device).zero(tensor.mutable_device_data(), static_cast<std::size_t>(shape.numel()) * size_of(dtype));
     return tensor;
 }
 
-Tensor Tensor::full(const Shape& shape, float value) {
-    Tensor tensor = empty(shape);
+Tensor Tensor::full(const Shape& shape, float value, Device device) {
+    Tensor tensor = empty(shape, DType::float32, device);
     tensor.fill(value);
     return tensor;
 }
@@ -75,30 +113,51 @@ Device Tensor::device() const {
     return storage_->device;
 }
 
-void* Tensor::raw(DType expected, const char* what) const {
+void* Tensor::host(DType expected, const char* what) const {
     check(defined(), "tensor: ", what, " of an undefined tensor");
     check(dtype_ == expected, "tensor: ", what, " needs ", name(expected), ", this one is ", name(dtype_));
+    check(storage_->device == Device::cpu, "tensor: ", what, " reads the CPU's memory, this tensor is on ",
+          name(storage_->device), "; copy it with cpu() first");
     return static_cast<char*>(storage_->data) + offset_ * size_of(dtype_);
 }
 
-const float* Tensor::data() const { return static_cast<const float*>(raw(DType::float32, "data")); }
+const void* Tensor::device_data() const {
+    check(defined(), "tensor: device_data of an undefined tensor");
+    return static_cast<const char*>(storage_->data) + offset_ * size_of(dtype_);
+}
+
+void* Tensor::mutable_device_data() {
+    check(defined(), "tensor: device_data of an undefined tensor");
+    storage_->version.fetch_add(1, std::memory_order_relaxed);
+    return static_cast<char*>(storage_->data) + offset_ * size_of(dtype_);
+}
+
+const float* Tensor::data() const { return static_cast<const float*>(host(DType::float32, "data")); }
 
 float* Tensor::mutable_data() {
-    void* pointer = raw(DType::float32, "data");
+    void* pointer = host(DType::float32, "data");
     storage_->version.fetch_add(1, std::memory_order_relaxed);
     return static_cast<float*>(pointer);
 }
 
-const int64_t* Tensor::int64_data() const { return static_cast<const int64_t*>(raw(DType::int64, "int64_data")); }
+const int64_t* Tensor::int64_data() const { return static_cast<const int64_t*>(host(DType::int64, "int64_data")); }
 
 int64_t* Tensor::mutable_int64_data() {
-    void* pointer = raw(DType::int64, "int64_data");
+    void* pointer = host(DType::int64, "int64_data");
     storage_->version.fetch_add(1, std::memory_order_relaxed);
     return static_cast<int64_t*>(pointer);
 }
 
+Tensor Tensor::to(Device device) const {
+    if (this->device() == device) return *this;
+    Tensor copy = empty(shape_, dtype_, device);
+    copy.copy_from(*this);
+    return copy;
+}
+
 std::vector<float> Tensor::to_nchw() const {
-    const float* in = data();
+    const Tensor here = cpu();
+    const float* in = here.data();
     std::vector<float> values(static_cast<std::size_t>(numel()));
     if (rank() < 4) {
         std::copy(in, in + numel(), values.begin());
@@ -114,7 +173,7 @@ std::vector<float> Tensor::to_nchw() const {
 
 float Tensor::item() const {
     check(numel() == 1, "tensor: item() needs one element, this one is ", shape_);
-    return data()[0];
+    return cpu().data()[0];
 }
 
 Tensor Tensor::rows(int64_t begin, int64_t end) const {
@@ -153,15 +212,20 @@ Tensor Tensor::clone() const {
 void Tensor::copy_from(const Tensor& source) {
     check(source.shape_ == shape_ && source.dtype_ == dtype_, "tensor: cannot copy ", name(source.dtype_), " ",
           source.shape_, " into ", name(dtype_), " ", shape_);
-    const void* from = source.raw(dtype_, "copy_from");
-    void* to = raw(dtype_, "copy_from");
-    storage_->version.fetch_add(1, std::memory_order_relaxed);
-    std::memmove(to, from, static_cast<std::size_t>(numel()) * size_of(dtype_));
+    const std::size_t bytes = static_cast<std::size_t>(numel()) * size_of(dtype_);
+    if (bytes == 0) return;
+    const Device from = source.device(), to = device();
+    void* target = mutable_device_data();
+    if (from == to)
+        backend(to).copy_within(target, source.device_data(), bytes);
+    else if (from == Device::cpu)
+        backend(to).copy_from_host(target, source.device_data(), bytes);
+    else if (to == Device::cpu)
+        backend(from).copy_to_host(target, source.device_data(), bytes);
+    else
+        copy_from(source.cpu());
 }
 
-void Tensor::fill(float value) {
-    float* out = mutable_data();
-    std::fill(out, out + numel(), value);
-}
+void Tensor::fill(float value) { backend(device()).fill(*this, value); }
 
 }  // namespace lethe

@@ -13,11 +13,16 @@
 
 namespace lethe {
 
-enum class DType { float32, int64 };
-enum class Device { cpu, cuda };
+// bfloat16 is a storage type for activations on a GPU; its arithmetic is float32.
+enum class DType { float32, int64, bfloat16 };
+// emulated: the CUDA kernels, run on the CPU one thread after the other (docs/emulator.md).
+enum class Device { cpu, cuda, emulated };
 
 const char* name(DType dtype);
 const char* name(Device device);
+// The device called "cpu", "cuda" or "emulated"; throws Error for other names.
+Device device_named(const std::string& name);
+std::size_t size_of(DType dtype);  // bytes per element
 
 // Owns the memory of one tensor or of several that share it. `version` counts the times somebody asked to write:
 // whatever is derived from the contents (packed weights, say) is keyed by (id, version).
@@ -45,8 +50,8 @@ public:
 
     static Tensor empty(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
     static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
-    static Tensor full(const Shape& shape, float value);
-    // `values` in logical (row-major NCHW) order; throws Error unless there are shape.numel() of them.
+    static Tensor full(const Shape& shape, float value, Device device = Device::cpu);
+    // On the CPU. `values` in logical (row-major NCHW) order; throws Error unless there are shape.numel() of them.
     static Tensor from_nchw(const Shape& shape, std::span<const float> values);
     static Tensor from_int64(const Shape& shape, std::span<const int64_t> values);
 
@@ -58,8 +63,9 @@ public:
     DType dtype() const { return dtype_; }
     Device device() const;
 
-    // Contents in storage order (channels-last for four dimensions). mutable_*() announces a write: it raises the
-    // storage's version. Throws Error on an undefined tensor or another dtype.
+    // Contents in storage order (channels-last for four dimensions), for code that runs on the CPU. mutable_*()
+    // announces a write: it raises the storage's version. Throws Error on an undefined tensor, another dtype or a
+    // tensor in another device's memory.
     const float* data() const;
     float* mutable_data();
     const int64_t* int64_data() const;
@@ -67,10 +73,19 @@ public:
     std::span<const float> values() const { return {data(), static_cast<std::size_t>(numel())}; }
     std::span<const int64_t> int64_values() const { return {int64_data(), static_cast<std::size_t>(numel())}; }
 
-    // Contents in logical order.
+    // The address in the device's own memory, for that device's backend. Any dtype.
+    const void* device_data() const;
+    void* mutable_device_data();
+
+    // The same contents on `device`: this handle when they are there already, otherwise a copy, for which the CPU
+    // waits.
+    Tensor to(Device device) const;
+    Tensor cpu() const { return to(Device::cpu); }
+
+    // Contents in logical order, from any device.
     std::vector<float> to_nchw() const;
 
-    // The value of a tensor with one element.
+    // The value of a tensor with one element, from any device.
     float item() const;
 
     // Rows [begin, end) of the first dimension, sharing memory.
@@ -81,7 +96,7 @@ public:
     // [N,C,H,W] as the matrix [N*H*W, C] that it is in memory, sharing it.
     Tensor pixel_rows() const;
     Tensor clone() const;
-    // Copies contents from a tensor of the same shape and dtype.
+    // Copies contents from a tensor of the same shape and dtype, on any device.
     void copy_from(const Tensor& source);
     void fill(float value);
 
@@ -91,7 +106,7 @@ public:
     bool unique() const { return storage_ != nullptr && storage_.use_count() == 1; }
 
 private:
-    void* raw(DType expected, const char* what) const;
+    void* host(DType expected, const char* what) const;
 
     std::shared_ptr<Storage> storage_;
     std::size_t offset_ = 0;  // elements

@@ -1,68 +1,19 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
-#include <map>
 
 #include "tests/support/cpu.h"
-#include "tests/support/reference.h"
+#include "tests/support/reference_elementwise.h"
 
 namespace lethe::test {
 namespace {
 
 using reference::Array;
+using reference::map;
+using reference::product;
 
 // Lengths around vector widths and chunk boundaries.
 const std::vector<int64_t> lengths = {0, 1, 2, 7, 15, 16, 17, 31, 33, 64, 100, 1000, 65536, 65537, 200001};
-
-using Function1 = std::function<double(double)>;
-using Function2 = std::function<double(double, double)>;
-
-// The oracle in double: the mathematical function and its derivatives, by name. An entry of the lists of
-// tensor/elementwise.h that has none here fails the test, so a new function comes with its oracle.
-struct Oracle1 {
-    Function1 f, df;
-};
-const std::map<std::string, Oracle1>& unary_oracles() {
-    static const std::map<std::string, Oracle1> oracles = {
-        {"relu", {[](double x) { return std::max(x, 0.0); }, [](double x) { return x > 0 ? 1.0 : 0.0; }}},
-        {"square", {[](double x) { return x * x; }, [](double x) { return 2 * x; }}},
-        {"tanh", {[](double x) { return std::tanh(x); }, [](double x) { return 1 / (std::cosh(x) * std::cosh(x)); }}},
-        {"sigmoid",
-         {[](double x) { return 1 / (1 + std::exp(-x)); },
-          [](double x) { return std::exp(-x) / ((1 + std::exp(-x)) * (1 + std::exp(-x))); }}},
-        {"exp", {[](double x) { return std::exp(x); }, [](double x) { return std::exp(x); }}},
-    };
-    return oracles;
-}
-
-struct Oracle2 {
-    Function2 f, da, db;
-};
-const std::map<std::string, Oracle2>& binary_oracles() {
-    const auto one = [](double, double) { return 1.0; };
-    const auto positive = [](double a, double b) { return a + b > 0 ? 1.0 : 0.0; };
-    static const std::map<std::string, Oracle2> oracles = {
-        {"add", {[](double a, double b) { return a + b; }, one, one}},
-        {"sub", {[](double a, double b) { return a - b; }, one, [](double, double) { return -1.0; }}},
-        {"mul",
-         {[](double a, double b) { return a * b; }, [](double, double b) { return b; },
-          [](double a, double) { return a; }}},
-        {"add_relu", {[](double a, double b) { return std::max(a + b, 0.0); }, positive, positive}},
-    };
-    return oracles;
-}
-
-template <class Function, class... Arrays>
-Array map(const Function& f, const Array& first, const Arrays&... rest) {
-    Array result(first.shape);
-    for (std::size_t i = 0; i < result.values.size(); ++i) result.values[i] = f(first.values[i], rest.values[i]...);
-    return result;
-}
-
-Array product(const Array& a, const Array& b) {
-    return map([](double x, double y) { return x * y; }, a, b);
-}
 
 class ElementwiseTest : public IsaTest {};
 
@@ -71,8 +22,8 @@ TEST_P(ElementwiseTest, EveryUnaryFunctionAndItsGradient) {
     for (const Unary op : {LETHE_UNARY_OPS(LETHE_ENTRY)}) {
 #undef LETHE_ENTRY
         SCOPED_TRACE(name(op));
-        const auto oracle = unary_oracles().find(name(op));
-        ASSERT_NE(oracle, unary_oracles().end()) << "give this function an oracle";
+        const auto oracle = reference::unary_functions().find(name(op));
+        ASSERT_NE(oracle, reference::unary_functions().end()) << "give this function an oracle";
         for (const int64_t n : lengths) {
             const Tensor x = random_tensor({n}, 1), g = random_tensor({n}, 2);
             const auto results = same_for_any_threads([&] {
@@ -101,8 +52,8 @@ TEST_P(ElementwiseTest, EveryBinaryFunctionAndItsGradients) {
     for (const Binary op : {LETHE_BINARY_OPS(LETHE_ENTRY)}) {
 #undef LETHE_ENTRY
         SCOPED_TRACE(name(op));
-        const auto oracle = binary_oracles().find(name(op));
-        ASSERT_NE(oracle, binary_oracles().end()) << "give this function an oracle";
+        const auto oracle = reference::binary_functions().find(name(op));
+        ASSERT_NE(oracle, reference::binary_functions().end()) << "give this function an oracle";
         for (const int64_t n : lengths) {
             const Tensor a = random_tensor({n}, 1), b = random_tensor({n}, 2), g = random_tensor({n}, 3);
             const auto results = same_for_any_threads([&] {

@@ -1,9 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "tests/support/cpu.h"
-#include "tests/support/reference.h"
+#include "tests/support/reference_optimizer.h"
 
 namespace lethe::test {
 namespace {
@@ -33,15 +31,6 @@ struct Problem {
     std::vector<Tensor> grads;
 };
 
-// The gradient with decay and penalty, element i at one step, in double.
-double full_gradient(const Problem& p, const Setting& s, double lambda, int step, int64_t i, double theta) {
-    double g = static_cast<double>(p.grads[static_cast<std::size_t>(step)].data()[i]) +
-               static_cast<double>(s.weight_decay) * theta;
-    if (s.penalty)
-        g += lambda * static_cast<double>(p.weight.data()[i]) * (theta - static_cast<double>(p.anchor.data()[i]));
-    return g;
-}
-
 class OptimizerKernelsTest : public IsaTest {};
 
 TEST_P(OptimizerKernelsTest, SgdFollowsItsFormula) {
@@ -58,16 +47,9 @@ TEST_P(OptimizerKernelsTest, SgdFollowsItsFormula) {
                 }
                 return std::vector{item.param};
             });
-            Array theta(p.theta);
-            const auto lr = static_cast<double>(op.lr), momentum = static_cast<double>(op.momentum);
-            for (int64_t i = 0; i < n; ++i) {
-                double v = 0;
-                for (int step = 0; step < steps; ++step) {
-                    const double g = full_gradient(p, s, static_cast<double>(op.lambda), step, i, theta.at(i));
-                    v = momentum * v + g;
-                    theta.at(i) -= lr * (s.nesterov ? g + momentum * v : v);
-                }
-            }
+            Array theta(p.theta), momentum(p.theta.shape());
+            for (const Tensor& grad : p.grads)
+                reference::sgd(theta, Array(grad), momentum, p.penalty(s.penalty), s.weight_decay, op);
             EXPECT_TRUE(close(results[0].to_nchw(), theta, reduction, steps)) << n;
         }
 }
@@ -89,18 +71,11 @@ TEST_P(OptimizerKernelsTest, AdamFollowsItsFormula) {
                 }
                 return std::vector{item.param};
             });
-            Array theta(p.theta);
-            const auto b1 = static_cast<double>(op.beta1), b2 = static_cast<double>(op.beta2);
-            for (int64_t i = 0; i < n; ++i) {
-                double m = 0, v = 0;
-                for (int step = 0; step < steps; ++step) {
-                    const double g = full_gradient(p, s, static_cast<double>(op.lambda), step, i, theta.at(i));
-                    m = b1 * m + (1 - b1) * g;
-                    v = b2 * v + (1 - b2) * g * g;
-                    const double mean = m / (1 - std::pow(b1, step + 1)), square = v / (1 - std::pow(b2, step + 1));
-                    theta.at(i) -=
-                        static_cast<double>(op.lr) * mean / (std::sqrt(square) + static_cast<double>(op.eps));
-                }
+            Array theta(p.theta), m(p.theta.shape()), v(p.theta.shape());
+            for (int step = 0; step < steps; ++step) {
+                op.step = step + 1;
+                reference::adam(theta, Array(p.grads[static_cast<std::size_t>(step)]), m, v, p.penalty(s.penalty),
+                                s.weight_decay, op);
             }
             EXPECT_TRUE(close(results[0].to_nchw(), theta, reduction, steps)) << n;
         }

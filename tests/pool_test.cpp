@@ -35,7 +35,7 @@ TEST_P(PoolTest, MaximumWinnersAndGradient) {
         const auto results = same_for_any_threads([&] {
             Tensor argmax;
             const Tensor y = cpu->max_pool2d(x, c.op, argmax);
-            return std::vector{y, argmax, cpu->max_pool2d_grad(g, argmax, x.shape())};
+            return std::vector{y, argmax, cpu->max_pool2d_grad(g, argmax, x.shape(), c.op)};
         });
         std::vector<int64_t> winners;
         const Array y = reference::max_pool2d(Array(x), c.op, winners), gs(g);
@@ -134,8 +134,9 @@ TEST_P(PoolTest, WarmCallsTakeNoMemory) {
     const Tensor x = random_tensor({20, 16, 8, 8}, 1);
     expect_steady([&] {
         Tensor argmax;
-        const Tensor y = cpu->max_pool2d(x, {2, 2, 0}, argmax);
-        cpu->max_pool2d_grad(y, argmax, x.shape());
+        const Pool2d op{2, 2, 0};
+        const Tensor y = cpu->max_pool2d(x, op, argmax);
+        cpu->max_pool2d_grad(y, argmax, x.shape(), op);
         cpu->global_avg_pool(x);
         cpu->shortcut_a(x, 32, 2);
     });

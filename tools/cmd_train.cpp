@@ -182,9 +182,9 @@ int TrainCommand::run() {
     ModelSpec spec{.arch = model_name.empty() ? "resnet20" : model_name, .classes = train_data.classes(), .stem = stem};
     set_normalization(spec, normalize.empty() ? "cifar10" : normalize);
     Model model(spec, seed);
+    model.to(device_named(device));
     const RunDirectory directory(out, "train", resolved(), free_keys());
-    say(concat("device cpu, ", lethe::threads(), " threads; ", spec.arch, " on ", train_data.size(), " images of ",
-               data_source));
+    say(concat(device_line(), "; ", spec.arch, " on ", train_data.size(), " images of ", data_source));
     if (directory.has("weights.safetensors"))  // written last: training is complete
         model.load_state(read_weights(directory.file("weights.safetensors")).state);
     else

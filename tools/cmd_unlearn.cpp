@@ -135,8 +135,8 @@ int UnlearnCommand::run() {
 
     const RunDirectory directory(out, "unlearn", resolved(), free_keys());
     check_inputs(directory, train, test);
-    say(concat("device cpu, ", lethe::threads(), " threads; ", forget_set.size(), " of ", train.size(),
-               " training images to forget; protocol ", protocol_name));
+    say(concat(device_line(), "; ", forget_set.size(), " of ", train.size(), " training images to forget; protocol ",
+               protocol_name));
     const Json switch_values = switch_table();
     std::string on;
     for (const auto& [name, value] : switch_values.items())

@@ -24,7 +24,13 @@ double shortest(float value) {
 Command::Command(CLI::App& root, const std::string& name, const std::string& summary, const std::string& example)
     : app_(root.add_subcommand(name, summary)) {
     app_->footer("Example:\n  " + example);
-    option("device", device, "where to compute: auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+    option("device", device,
+           "where to compute: auto (a GPU when one works, else the CPU), cpu, cuda, or emulated (the CUDA kernels "
+           "thread by "
+           "thread on the CPU: slow, for study)")
+        ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}));
+    option("precision", precision, "on a GPU: strict float32, tf32, or bf16 activations with float32 weights")
+        ->check(CLI::IsMember({"strict", "tf32", "bf16"}));
     option("threads", threads, "threads to use; 0 = all of this machine. Results do not depend on it");
     option("seed", seed, "seed of every random stream");
     app_->add_option("--config", config_file_, "JSON file of options, as a run's config.json; the command line wins")
@@ -40,9 +46,30 @@ CLI::Option* Command::flag(const std::string& name, bool& value, const std::stri
 
 int Command::start() {
     set_threads(threads);
-    if (device == "cuda") backend(Device::cuda);  // throws, saying what is missing
-    if (device == "auto") device = "cpu";
+    choose_device();
+    for (const Precision known : {Precision::strict, Precision::tf32, Precision::bf16})
+        if (precision == name(known)) backend(device_named(device)).set_precision(known);
     return run();
+}
+
+void Command::choose_device() {
+    if (device != "auto") {
+        backend(device_named(device));  // throws, saying what is missing
+        return;
+    }
+    device = "cpu";
+    try {
+        backend(Device::cuda);
+        device = "cuda";
+    } catch (const Error&) {
+        return;  // no GPU here: that is what "auto" is for
+    }
+    say(concat("device cuda: ", backend(Device::cuda).description()));
+}
+
+std::string Command::device_line() const {
+    if (device == "cpu") return concat("device cpu, ", lethe::threads(), " threads");
+    return concat("device ", device, ", ", precision);
 }
 
 void Command::model_options(bool required) {
@@ -68,7 +95,7 @@ Json Command::resolved() const {
 }
 
 const std::vector<std::string>& Command::free_keys() {
-    static const std::vector<std::string> keys{"threads", "device", "out", "checkpoint-seconds"};
+    static const std::vector<std::string> keys{"threads", "out", "checkpoint-seconds"};
     return keys;
 }
 
@@ -96,6 +123,7 @@ std::unique_ptr<Model> Command::load_model() {
     } catch (const Error& error) {
         fail(weights_file, ": ", error.what());
     }
+    model->to(device_named(device));
     return model;
 }
 

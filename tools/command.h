@@ -31,7 +31,7 @@ public:
     Command& operator=(const Command&) = delete;
 
     CLI::App& app() { return *app_; }
-    // Applies --threads and --device, then calls run().
+    // Applies --threads, --device and --precision, then calls run().
     int start();
 
 protected:
@@ -52,14 +52,17 @@ protected:
     // Keys that change no result: a run may be continued with others, and be moved.
     static const std::vector<std::string>& free_keys();
 
-    // --weights with its manifest, or --model; checks that they agree.
+    // --weights with its manifest, or --model; checks that they agree. On the device.
     std::unique_ptr<Model> load_model();
     // Prints unless --quiet.
     void say(const std::string& text) const;
     // Writes `value` to --json when that was given.
     void write_json_option(const Json& value) const;
 
-    std::string device = "auto";
+    // "device cpu, 2 threads", for the first line of long commands.
+    std::string device_line() const;
+
+    std::string device = "auto", precision = "strict";  // device: after start(), where it computes
     int threads = 0;
     uint64_t seed = 0;
     std::string json_file;
@@ -69,6 +72,8 @@ protected:
     int64_t classes = 0;
 
 private:
+    void choose_device();
+
     template <class T>
     static Json to_json_value(const T& value) {
         if constexpr (std::is_same_v<T, float>)

@@ -48,7 +48,8 @@ private:
 // Tensors in the order of the model's parameters.
 std::vector<Tensor> zeros_like(const Parameters& parameters) {
     std::vector<Tensor> result;
-    for (const auto& [name, var] : parameters) result.push_back(Tensor::zeros(var.shape()));
+    for (const auto& [name, var] : parameters)
+        result.push_back(Tensor::zeros(var.shape(), DType::float32, var.value().device()));
     return result;
 }
 
@@ -66,7 +67,25 @@ void backward_of_mean_norm(Model& model, const Tensor& images, BatchNormMode mod
     scale(sum(norms), 1.0f / static_cast<float>(images.dim(0))).backward();
 }
 
+// A GPU takes many samples at once: one backward pass gives the sum of their gradients' magnitudes.
+std::vector<Tensor> per_sample_at_once(const Model& model, const Tensor& images, bool squared) {
+    constexpr int64_t chunk = 256;
+    const std::unique_ptr<Model> own = Clones(model).take();
+    const Parameters parameters = own->net().parameters();
+    std::vector<Tensor> omega = zeros_like(parameters);
+    const PerSampleMagnitudes magnitudes;
+    const int64_t n = images.dim(0);
+    for (int64_t begin = 0; begin < n; begin += chunk) {
+        const int64_t end = std::min(n, begin + chunk);
+        own->net().zero_grad();
+        backward_of_mean_norm(*own, images.rows(begin, end), BatchNormMode::running, squared);
+        accumulate(parameters, static_cast<float>(end - begin) / static_cast<float>(n), omega);
+    }
+    return omega;
+}
+
 std::vector<Tensor> per_sample(const Model& model, const Tensor& images, bool squared) {
+    if (!backend(images).concurrent()) return per_sample_at_once(model, images, squared);
     // Partial sums over a fixed number of chunks, added in their order: the result does not depend on the threads.
     // Each costs as much memory as the model.
     constexpr int64_t most_chunks = 16;
@@ -118,11 +137,12 @@ StateDict mas_importance(Model& model, const Tensor& images, const ImportanceOpt
           "importance: the per-sample form has no batches to keep gradients between");
     check(options.batch_size >= 1, "importance: batch_size is ", options.batch_size, "; it must be >= 1");
     model.net().zero_grad();
-    std::vector<Tensor> omega =
-        per_row ? per_sample(model, images, options.squared) : batch_mean(model, images, options);
+    const Tensor there = images.to(model.device());
+    const std::vector<Tensor> omega =
+        per_row ? per_sample(model, there, options.squared) : batch_mean(model, there, options);
     StateDict result;
     const Parameters parameters = model.net().parameters();
-    for (std::size_t i = 0; i < parameters.size(); ++i) result.emplace_back(parameters[i].name, std::move(omega[i]));
+    for (std::size_t i = 0; i < parameters.size(); ++i) result.emplace_back(parameters[i].name, omega[i].cpu());
     return result;
 }
 

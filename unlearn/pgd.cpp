@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
+#include "tensor/step_graph.h"
 #include "unlearn/metrics.h"
 
 namespace lethe {
@@ -18,6 +19,7 @@ public:
     Attack(Model& twin, const Tensor& images, std::span<const int64_t> labels, const PgdOptions& options,
            uint64_t first_row)
         : twin_(twin),
+          device_(backend(twin.device())),
           images_(images),
           labels_(labels),
           options_(options),
@@ -30,15 +32,15 @@ public:
 private:
     int64_t rows_per_task() const;
     void attack_rows(int64_t begin, int64_t end, const Tensor& start);
-    void initialise(Tensor& adversarial, int64_t begin);
-    void draw_uniform_box(float* out, int64_t pixels, uint64_t item) const;
+    void initialise(Tensor& adversarial, const Tensor& clean, int64_t begin);
     void draw_in_ball(float* out, const float* image, int64_t pixels, uint64_t item) const;
     void iterate(Tensor& adversarial, const Tensor& clean, const Tensor& labels);
     bool all_succeeded(const Tensor& logits, const Tensor& labels) const;
-    void report(const Tensor& adversarial, const Tensor& clean, int64_t begin);
+    void report(const Tensor& adversarial, int64_t begin);
     PgdReport measure(std::span<const float> logits, int64_t label) const;
 
     Model& twin_;
+    Backend& device_;
     const Tensor& images_;
     std::span<const int64_t> labels_;
     const PgdOptions& options_;
@@ -61,14 +63,19 @@ PgdResult Attack::run(const Tensor& start, const std::function<void(int64_t)>& p
     const int64_t rows = images_.dim(0), step = rows_per_task();
     std::mutex mutex;
     int64_t done = 0;
-    parallel_for((rows + step - 1) / step, [&](int64_t task) {
+    const auto attack_task = [&](int64_t task) {
         const int64_t begin = task * step, end = std::min(rows, begin + step);
         attack_rows(begin, end, start);
         if (!progress) return;
         const std::lock_guard lock(mutex);
         done += end - begin;
         progress(done);
-    });
+    };
+    const int64_t tasks = (rows + step - 1) / step;
+    if (device_.concurrent())
+        parallel_for(tasks, attack_task);
+    else
+        for (int64_t task = 0; task < tasks; ++task) attack_task(task);
     return std::move(result_);
 }
 
@@ -76,44 +83,46 @@ PgdResult Attack::run(const Tensor& start, const std::function<void(int64_t)>& p
 // success goes row by row: none waits for its neighbours.
 int64_t Attack::rows_per_task() const {
     if (options_.early_stop) return 1;
+    constexpr int64_t rows_that_fill_a_gpu = 1024;
     const int64_t rows = std::max<int64_t>(1, images_.dim(0)), workers = threads();
+    if (!device_.concurrent()) return std::min(rows, rows_that_fill_a_gpu);
     const int64_t at_once = std::min(options_.chunk, rows) * workers;
     const int64_t tasks = (rows + at_once - 1) / at_once * workers;
     return (rows + tasks - 1) / tasks;
 }
 
 void Attack::attack_rows(int64_t begin, int64_t end, const Tensor& start) {
-    const Tensor clean = images_.rows(begin, end);
-    const Tensor labels = Tensor::from_int64(
-        {end - begin}, labels_.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
-    Tensor adversarial = result_.images.rows(begin, end);
+    const auto first = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(end - begin);
+    const Tensor clean = images_.rows(begin, end).to(twin_.device());
+    const Tensor labels = Tensor::from_int64({end - begin}, labels_.subspan(first, count)).to(twin_.device());
+    Tensor result = result_.images.rows(begin, end);
+    Tensor adversarial =
+        twin_.device() == result.device() ? result : Tensor::empty(result.shape(), DType::float32, twin_.device());
     if (start.defined())
         adversarial.copy_from(start.rows(begin, end));
     else
-        initialise(adversarial, begin);
+        initialise(adversarial, clean, begin);
     iterate(adversarial, clean, labels);
-    report(adversarial, clean, begin);
+    if (twin_.device() != result.device()) result.copy_from(adversarial);
+    report(adversarial, begin);
 }
 
-void Attack::initialise(Tensor& adversarial, int64_t begin) {
-    const int64_t rows = adversarial.dim(0), pixels = adversarial.numel() / rows;
-    const Tensor clean = images_.rows(begin, begin + rows);
-    adversarial.copy_from(clean);
-    if (options_.init == PgdOptions::Init::none) return;
-    float* out = adversarial.mutable_data();
-    for (int64_t i = 0; i < rows; ++i) {
-        const uint64_t item = first_row_ + static_cast<uint64_t>(begin + i);
-        if (options_.init == PgdOptions::Init::uniform_box)
-            draw_uniform_box(out + i * pixels, pixels, item);
-        else
-            draw_in_ball(out + i * pixels, clean.data() + i * pixels, pixels, item);
+void Attack::initialise(Tensor& adversarial, const Tensor& clean, int64_t begin) {
+    const uint64_t first_item = first_row_ + static_cast<uint64_t>(begin);
+    if (options_.init == PgdOptions::Init::none) return adversarial.copy_from(clean);
+    if (options_.init == PgdOptions::Init::uniform_box) {
+        device_.fill_uniform(adversarial, random_, first_item, options_.step.low,
+                             options_.step.high - options_.step.low);
+    } else {
+        // Drawn on the CPU: logarithms and cosines of devices differ in the last bit.
+        const int64_t rows = adversarial.dim(0), pixels = adversarial.numel() / rows;
+        Tensor drawn = Tensor::empty(adversarial.shape());
+        for (int64_t i = 0; i < rows; ++i)
+            draw_in_ball(drawn.mutable_data() + i * pixels, images_.data() + (begin + i) * pixels, pixels,
+                         first_item + static_cast<uint64_t>(i));
+        adversarial.copy_from(drawn);
     }
-    backend(adversarial).pgd_project(adversarial, clean, options_.step);
-}
-
-void Attack::draw_uniform_box(float* out, int64_t pixels, uint64_t item) const {
-    const float low = options_.step.low, range = options_.step.high - options_.step.low;
-    for (int64_t j = 0; j < pixels; ++j) out[j] = low + range * random_.uniform(item, static_cast<uint32_t>(j));
+    device_.pgd_project(adversarial, clean, options_.step);
 }
 
 // torchattacks' starts (PGDL2, PGD): for L2 a normal direction and a radius uniform in [0, eps], which in many
@@ -139,33 +148,44 @@ void Attack::draw_in_ball(float* out, const float* image, int64_t pixels, uint64
 void Attack::iterate(Tensor& adversarial, const Tensor& clean, const Tensor& labels) {
     // The sum of the rows' losses: no row's gradient depends on how many there are. A targeted attack descends, which
     // is ascent along -CE: the sign is the seed of the backward pass.
-    const Tensor seed = Tensor::full(labels.shape(), options_.targeted ? -1.0f : 1.0f);
-    for (int64_t step = 0; step < options_.steps; ++step) {
+    const Tensor seed = Tensor::full(labels.shape(), options_.targeted ? -1.0f : 1.0f, labels.device());
+    bool succeeded = false;
+    const auto step = [&] {
         Var x(adversarial, true);
         const Var logits = twin_.forward(x, BatchNormMode::running);
-        if (options_.early_stop && all_succeeded(logits.value(), labels)) return;
+        if (options_.early_stop && (succeeded = all_succeeded(logits.value(), labels))) return;
         softmax_cross_entropy(logits, labels).backward(seed);
-        backend(adversarial).pgd_step(adversarial, clean, x.grad(), options_.step);
+        device_.pgd_step(adversarial, clean, x.grad(), options_.step);
+    };
+    StepGraph graph(device_);
+    for (int64_t i = 0; i < options_.steps && !succeeded; ++i) {
+        if (options_.early_stop)
+            step();  // it looks at the logits, which a recorded step cannot
+        else
+            graph.run(step);
     }
 }
 
-bool Attack::all_succeeded(const Tensor& logits, const Tensor& labels) const {
+bool Attack::all_succeeded(const Tensor& logits_there, const Tensor& labels) const {
+    const Tensor logits = logits_there.cpu(), targets = labels.cpu();
     const auto classes = static_cast<std::size_t>(logits.dim(1));
-    for (std::size_t i = 0; i < labels.int64_values().size(); ++i)
-        if (!measure(logits.values().subspan(i * classes, classes), labels.int64_values()[i]).success) return false;
+    for (std::size_t i = 0; i < targets.int64_values().size(); ++i)
+        if (!measure(logits.values().subspan(i * classes, classes), targets.int64_values()[i]).success) return false;
     return true;
 }
 
-void Attack::report(const Tensor& adversarial, const Tensor& clean, int64_t begin) {
+void Attack::report(const Tensor& adversarial, int64_t begin) {
     const NoGrad inference;
-    const Var logits = twin_.forward(adversarial, BatchNormMode::running);
-    const auto classes = static_cast<std::size_t>(logits.shape()[1]);
-    const auto pixels = static_cast<std::size_t>(clean.numel() / clean.dim(0));
-    for (std::size_t i = 0; i < static_cast<std::size_t>(clean.dim(0)); ++i) {
+    const Tensor logits = twin_.forward(adversarial, BatchNormMode::running).value().cpu();
+    const int64_t rows = adversarial.dim(0);
+    const Tensor clean = images_.rows(begin, begin + rows), result = result_.images.rows(begin, begin + rows);
+    const auto classes = static_cast<std::size_t>(logits.dim(1));
+    const auto pixels = static_cast<std::size_t>(clean.numel() / rows);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
         const std::size_t row = static_cast<std::size_t>(begin) + i;
-        const std::span<const float> image = adversarial.values().subspan(i * pixels, pixels);
+        const std::span<const float> image = result.values().subspan(i * pixels, pixels);
         PgdReport& entry = result_.report[row];
-        entry = measure(logits.value().values().subspan(i * classes, classes), labels_[row]);
+        entry = measure(logits.values().subspan(i * classes, classes), labels_[row]);
         entry.norm =
             static_cast<float>(distance(image, clean.values().subspan(i * pixels, pixels), options_.step.norm));
         const auto [low, high] = std::minmax_element(image.begin(), image.end());

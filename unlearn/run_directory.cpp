@@ -82,7 +82,7 @@ RunDirectory::RunDirectory(const std::filesystem::path& path, const std::string&
     }
     check(holds_only_beginnings(path), "run directory ", path.string(),
           " is not empty and holds no run of Lethe; give another --out");
-    write_json("environment.json", environment());
+    write_json("environment.json", environment(device_named(config.value("device", "cpu"))));
     write_json(config_file, full);  // last: its presence says that the directory is a run
 }
 
@@ -100,9 +100,9 @@ Json RunDirectory::read_json(const std::string& name) const {
     }
 }
 
-Json environment() {
+Json environment(Device device) {
     return {{"lethe", LETHE_VERSION},        {"compiler", concat("g++ ", __VERSION__)},
-            {"processor", processor_name()}, {"backend", backend(Device::cpu).description()},
+            {"processor", processor_name()}, {"backend", backend(device).description()},
             {"threads", threads()},          {"time", now_utc()}};
 }
 

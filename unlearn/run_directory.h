@@ -37,7 +37,7 @@ private:
 };
 
 // Where and with what this program runs: version, compiler, processor, backend, threads, time.
-Json environment();
+Json environment(Device device);
 
 // The manifest that travels in a weight file's metadata: how to build the model again.
 std::map<std::string, std::string> manifest_of(const ModelSpec& spec);

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <numbers>
 #include <numeric>
 
 #include "autograd/ops.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
+#include "tensor/step_graph.h"
 #include "unlearn/metrics.h"
 
 namespace lethe {
@@ -18,7 +20,12 @@ namespace {
 class Training {
 public:
     Training(Model& model, const Dataset& data, const TrainOptions& options)
-        : model_(model), data_(data), options_(options), optimizer_(model.net().parameters(), options.optimizer) {
+        : model_(model),
+          data_(data),
+          options_(options),
+          device_(backend(model.device())),
+          uploader_(device_.make_uploader()),
+          optimizer_(model.net().parameters(), options.optimizer) {
         steps_per_epoch_ = (data.size() + options.batch_size - 1) / options.batch_size;
     }
 
@@ -31,14 +38,27 @@ private:
     struct Batch {
         Tensor images, labels;
     };
-    Batch next_batch();
+    // What a step of one batch size reads and writes, at addresses that stay.
+    struct Recorded {
+        explicit Recorded(Backend& device) : graph(device) {}
+        Tensor images, labels, logits, loss;
+        StepGraph graph;
+    };
+    Batch batch_of(int64_t step);
+    Recorded& upload(const Batch& batch);
+    void run(Recorded& step);
     double rate() const;
     double seconds() const;
 
     Model& model_;
     const Dataset& data_;
     const TrainOptions& options_;
+    Backend& device_;
+    std::unique_ptr<Backend::Uploader> uploader_;
     Optimizer optimizer_;
+    std::map<int64_t, Recorded> recorded_;  // by batch size: the last batch of an epoch may be smaller
+    Batch prepared_;                        // of step prepared_step_
+    int64_t prepared_step_ = -1;
     int64_t steps_per_epoch_ = 0, step_ = 0;
     std::vector<int64_t> order_;  // of epoch order_epoch_
     int64_t order_epoch_ = -1;
@@ -75,13 +95,14 @@ double Training::rate() const {
     return lr / 2 * (1 + std::cos(std::numbers::pi * static_cast<double>(step_ - options_.warmup_steps) / length));
 }
 
-Training::Batch Training::next_batch() {
-    const int64_t epoch = step_ / steps_per_epoch_, size = data_.size();
+Training::Batch Training::batch_of(int64_t step) {
+    if (step == prepared_step_) return std::move(prepared_);
+    const int64_t epoch = step / steps_per_epoch_, size = data_.size();
     if (epoch != order_epoch_) {
         order_ = Random(options_.seed, Purpose::shuffle).permutation(size, static_cast<uint64_t>(epoch));
         order_epoch_ = epoch;
     }
-    const int64_t begin = step_ % steps_per_epoch_ * options_.batch_size;
+    const int64_t begin = step % steps_per_epoch_ * options_.batch_size;
     const int64_t end = std::min(size, begin + options_.batch_size);
     const auto indices =
         std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
@@ -94,25 +115,57 @@ Training::Batch Training::next_batch() {
     return batch;
 }
 
+Training::Recorded& Training::upload(const Batch& batch) {
+    Recorded& step = recorded_.try_emplace(batch.images.dim(0), device_).first->second;
+    if (device_.device() == Device::cpu) {
+        step.images = batch.images;
+        step.labels = batch.labels;
+        return step;
+    }
+    if (!step.images.defined()) {
+        step.images = Tensor::empty(batch.images.shape(), DType::float32, device_.device());
+        step.labels = Tensor::empty(batch.labels.shape(), DType::int64, device_.device());
+    }
+    uploader_->send(batch.images, step.images);
+    uploader_->send(batch.labels, step.labels);
+    return step;
+}
+
+void Training::run(Recorded& step) {
+    const float share = 1.0f / static_cast<float>(step.images.dim(0));
+    step.graph.run([&] {
+        model_.net().zero_grad();
+        const Var logits = model_.forward(step.images, BatchNormMode::batch);
+        Var loss = softmax_cross_entropy(logits, step.labels);
+        step.logits = logits.value();
+        step.loss = loss.value();
+        loss.backward(Tensor::full(loss.shape(), share, loss.value().device()));
+        optimizer_.apply_step();
+    });
+}
+
 TrainTrace Training::step() {
     TrainTrace trace;
     trace.epoch = step_ / steps_per_epoch_;
     trace.steps_per_epoch = steps_per_epoch_;
     trace.lr = rate();
-    const Batch batch = next_batch();
+    const Batch batch = batch_of(step_);
     trace.total = batch.images.dim(0);
-    model_.net().zero_grad();
-    const Var logits = model_.forward(batch.images, BatchNormMode::batch);
-    Var loss = softmax_cross_entropy(logits, batch.labels);
-    const std::span<const float> losses = loss.value().values();
-    trace.loss = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(trace.total);
-    check(std::isfinite(trace.loss), "train: the loss is ", trace.loss, " at step ", step_ + 1,
-          "; a smaller learning rate or a longer warm-up may help");
-    trace.correct = evaluate_logits(logits.value(), batch.labels.int64_values()).accuracy.correct;
-    loss.backward(Tensor::full(loss.shape(), 1.0f / static_cast<float>(trace.total)));
     optimizer_.set_lr(static_cast<float>(trace.lr));
-    optimizer_.step();
-    trace.step = ++step_;
+    optimizer_.prepare_step();
+    Recorded& step = upload(batch);
+    run(step);
+    ++step_;
+    if (!device_.concurrent() && !done()) {  // while the device computes
+        prepared_ = batch_of(step_);
+        prepared_step_ = step_;
+    }
+    const Tensor loss = step.loss.cpu();
+    trace.loss = std::accumulate(loss.values().begin(), loss.values().end(), 0.0) / static_cast<double>(trace.total);
+    check(std::isfinite(trace.loss), "train: the loss is ", trace.loss, " at step ", step_,
+          "; a smaller learning rate or a longer warm-up may help");
+    trace.correct = evaluate_logits(step.logits.cpu(), batch.labels.int64_values()).accuracy.correct;
+    trace.step = step_;
     trace.seconds = seconds();
     return trace;
 }

@@ -5,11 +5,13 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 
 #include "autograd/ops.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
+#include "tensor/step_graph.h"
 #include "unlearn/metrics.h"
 
 namespace lethe {
@@ -47,14 +49,26 @@ bool all_finite(std::span<const float> values) {
     return any == 0;
 }
 
-bool all_finite(const StateDict& state) {
+// On a GPU: 0 * x summed up is 0, or NaN as soon as one x is no finite number; so one number comes back, not the model.
+bool all_finite_there(const StateDict& state, Device where) {
+    Backend& device = backend(where);
+    Tensor total = Tensor::zeros({1}, DType::float32, where);
+    for (const auto& [name, tensor] : state)
+        if (tensor.dtype() == DType::float32 && tensor.numel() > 0)
+            device.axpy(1.0f, device.sum(device.scale(tensor, 0.0f)), total);
+    return total.item() == 0.0f;
+}
+
+bool all_finite(const StateDict& state, Device where) {
+    if (where != Device::cpu) return all_finite_there(state, where);
     return std::all_of(state.begin(), state.end(), [](const auto& entry) {
         return entry.second.dtype() != DType::float32 || all_finite(entry.second.values());
     });
 }
 
 double mean_of(const Tensor& values) {
-    const std::span<const float> all = values.values();
+    const Tensor here = values.cpu();
+    const std::span<const float> all = here.values();
     return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
 }
 
@@ -71,28 +85,6 @@ std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_
         rows.push_back(double{logit[label]} - double{other} < -margin ? 0.0f : 1.0f);
     }
     return rows;
-}
-
-// The gradient for logits [N,C] of weight * mean of the log-odds log(p_y / (1 - p_y)) = z_y - log sum_{j != y} exp(z_j)
-// over the rows with `active` 1: weight / rows at y, minus that times a softmax over the other classes elsewhere.
-Tensor log_odds_gradient(const Tensor& logits, std::span<const int64_t> labels, std::span<const float> active,
-                         double weight) {
-    const int64_t classes = logits.dim(1);
-    const double share = weight / std::max(1.0, std::accumulate(active.begin(), active.end(), 0.0));
-    Tensor grad = Tensor::zeros(logits.shape());
-    float* out = grad.mutable_data();
-    for (std::size_t i = 0; i < labels.size(); ++i, out += classes) {
-        if (active[i] == 0.0f) continue;
-        const float* z = logits.data() + static_cast<int64_t>(i) * classes;
-        double largest = -std::numeric_limits<double>::infinity(), sum = 0;
-        for (int64_t j = 0; j < classes; ++j)
-            if (j != labels[i]) largest = std::max(largest, double{z[j]});
-        for (int64_t j = 0; j < classes; ++j)
-            if (j != labels[i]) sum += std::exp(double{z[j]} - largest);
-        for (int64_t j = 0; j < classes; ++j)
-            out[j] = static_cast<float>(j == labels[i] ? share : -share * std::exp(double{z[j]} - largest) / sum);
-    }
-    return grad;
 }
 
 void check_labels(const std::vector<int64_t>& labels, const Tensor& images, int64_t classes, const char* what) {
@@ -127,6 +119,41 @@ OptimizerSpec with_switches(OptimizerSpec spec, const Switches& switches) {
     return spec;
 }
 
+// One term of a step's loss, with what it reads and writes at addresses that stay, so that it can be recorded.
+struct Term {
+    explicit Term(Backend& device) : graph(device) {}
+
+    // Brings a batch to the device. Rows that are not `recognised` do not count; empty: all do.
+    void load(const Batch& batch, std::span<const float> recognised, Device device);
+
+    Tensor images, labels;
+    Tensor active;  // 1 for the rows that count
+    Tensor loss;    // [N], cross entropy
+    StepGraph graph;
+};
+
+// By rows and weight: the last batch of a pass may be smaller.
+using Terms = std::map<std::pair<int64_t, double>, Term>;
+
+void Term::load(const Batch& batch, std::span<const float> recognised, Device device) {
+    const Tensor rows = recognised.empty() ? Tensor::full({batch.size()}, 1.0f)
+                                           : Tensor::from_nchw({static_cast<int64_t>(recognised.size())}, recognised);
+    if (device == Device::cpu) {
+        images = batch.images;
+        labels = batch.labels;
+        active = rows;
+        return;
+    }
+    if (!images.defined()) {
+        images = Tensor::empty(batch.images.shape(), DType::float32, device);
+        labels = Tensor::empty(batch.labels.shape(), DType::int64, device);
+        active = Tensor::empty(rows.shape(), DType::float32, device);
+    }
+    images.copy_from(batch.images);
+    labels.copy_from(batch.labels);
+    active.copy_from(rows);
+}
+
 // The loop's state. Which images a step uses follows from its number alone, so a checkpoint holds no positions.
 class Run {
 public:
@@ -135,6 +162,7 @@ public:
           method_(method),
           task_(task),
           options_(options),
+          device_(backend(model.device())),
           optimizer_(model.net().parameters(), with_switches(options.optimizer, options.switches)),
           twin_(fold_batchnorm(model)),
           // the labels whose cross entropy moves and whose count is the goal
@@ -161,8 +189,8 @@ private:
     Batch forget_batch(int64_t position) const;
     double add_forget_gradient(int64_t position, double weight);
     Batch adversarial_batch(int64_t position);
-    double add_gradient(const Batch& batch, double weight);
-    Var forward(const Batch& batch);  // logits, under BatchNorm's mode of the steps
+    double add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised = {});
+    Var forward(const Tensor& images);  // logits, under BatchNorm's mode of the steps
     double seconds() const;
     UnlearnState snapshot() const;
 
@@ -173,9 +201,11 @@ private:
     const Method& method_;
     const ForgetTask& task_;
     const UnlearnOptions& options_;
+    Backend& device_;
     Optimizer optimizer_;
     std::unique_ptr<Model> twin_;
     std::vector<int64_t> labels_;
+    Terms forget_, adversarial_;
     std::vector<int64_t> order_;       // of adversarial rows
     std::vector<int64_t> pass_order_;  // the same, shuffled for pass `pass_`
     int64_t pass_ = -1;
@@ -273,7 +303,7 @@ bool Run::step(StepTrace& trace) {
         return !finish(Verdict::diverged, concat("a loss was no finite number at step ", trace.step));
     optimizer_.step();
     ++step_;
-    if (!all_finite(model_.state()))
+    if (!all_finite(model_.state(), model_.device()))
         return !finish(Verdict::diverged, concat("a weight was no finite number after step ", step_));
     return test(trace);
 }
@@ -294,7 +324,7 @@ void Run::accumulate_gradients(StepTrace& trace) {
     const double share = forget_size / (forget_size + static_cast<double>(adversarial.size()));
     const double forget_weight = weighted ? share : static_cast<double>(options_.forget_weight);
     const double adversarial_weight = weighted ? 1 - share : static_cast<double>(options_.adversarial_weight);
-    trace.adversarial_loss = add_gradient(adversarial, adversarial_weight);
+    trace.adversarial_loss = add_gradient(adversarial_, adversarial, adversarial_weight);
     trace.forget_loss = add_forget_gradient(position, direction * forget_weight);
 }
 
@@ -304,12 +334,9 @@ void Run::accumulate_gradients(StepTrace& trace) {
 // p_y)) are lowered instead, averaged over the images that are still recognised.
 double Run::add_forget_gradient(int64_t position, double weight) {
     const Batch batch = forget_batch(position);
-    if (relabels() || options_.switches.plain_ce) return add_gradient(batch, weight);
-    Var logits = forward(batch);
-    const std::span recognised(recognised_.data() + forget_begin(position), static_cast<std::size_t>(batch.size()));
-    logits.backward(log_odds_gradient(logits.value(), batch.labels.int64_values(), recognised, -weight));
-    const NoGrad measured_only;
-    return mean_of(softmax_cross_entropy(logits.value(), batch.labels).value());
+    if (relabels() || options_.switches.plain_ce) return add_gradient(forget_, batch, weight);
+    return add_gradient(forget_, batch, -weight,
+                        std::span(recognised_.data() + forget_begin(position), static_cast<std::size_t>(batch.size())));
 }
 
 // The test after a step. False when a logit is no finite number.
@@ -364,17 +391,29 @@ Batch Run::adversarial_batch(int64_t position) {
         std::span(pass_order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
 }
 
-// Adds the gradient of weight * mean CE; returns mean CE. Each batch has its own forward and backward pass: with batch
-// statistics, BatchNorm must not see the two sets as one, and its running statistics see them in the order of calls.
-double Run::add_gradient(const Batch& batch, double weight) {
-    Var loss = softmax_cross_entropy(forward(batch), batch.labels);
-    loss.backward(Tensor::full(loss.shape(), static_cast<float>(weight / static_cast<double>(batch.size()))));
-    return mean_of(loss.value());
+// Adds the gradient of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it
+// marks; returns mean CE. Each batch has its own forward and backward pass: with batch statistics, BatchNorm must not
+// see the two sets as one, and its running statistics see them in the order of calls.
+double Run::add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised) {
+    const bool log_odds = !recognised.empty();
+    Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
+    const auto total = static_cast<float>(weight),
+               share = static_cast<float>(weight / static_cast<double>(batch.size()));
+    term.load(batch, recognised, model_.device());
+    term.graph.run([&] {
+        Var logits = forward(term.images);
+        Var loss = softmax_cross_entropy(logits, term.labels);
+        term.loss = loss.value();
+        if (log_odds)
+            logits.backward(device_.log_odds_grad(logits.value(), term.labels, term.active, total));
+        else
+            loss.backward(Tensor::full(loss.shape(), share, model_.device()));
+    });
+    return mean_of(term.loss);
 }
 
-Var Run::forward(const Batch& batch) {
-    return model_.forward(batch.images,
-                          options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running);
+Var Run::forward(const Tensor& images) {
+    return model_.forward(images, options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running);
 }
 
 }  // namespace

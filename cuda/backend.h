@@ -1,0 +1,131 @@
+// The CUDA backend: cuDNN, cuBLASLt and own kernels, ordered by one stream. Compiled twice: by nvcc for a GPU, and by
+// the host compiler for the emulator (cuda/target.h).
+#pragma once
+
+#include <memory>
+
+#include "cuda/runtime.h"
+#include "cuda/target.h"
+#include "cuda/vendor.h"
+#include "tensor/backend.h"
+#include "tensor/error.h"
+
+namespace LETHE_CUDA {
+
+// A tensor's address as T, for kernels. The dtype has been checked by the caller or by dispatch().
+template <class T>
+const T* in(const Tensor& tensor) {
+    return tensor.defined() ? static_cast<const T*>(tensor.device_data()) : nullptr;
+}
+template <class T>
+T* out(Tensor& tensor) {
+    return tensor.defined() ? static_cast<T*>(tensor.mutable_device_data()) : nullptr;
+}
+
+// Calls f.operator()<float>() or f.operator()<Bf16>(): the storage types of activations.
+template <class F>
+decltype(auto) dispatch(DType dtype, F&& f) {
+    check(dtype != DType::int64, "cuda: int64 is no type for activations");
+    if (dtype == DType::bfloat16) return f.template operator()<Bf16>();
+    return f.template operator()<float>();
+}
+
+// Not thread-safe: one thread at a time gives it work. Throws Error with the library's text when a call of CUDA, cuDNN
+// or cuBLAS fails.
+class CudaBackend : public Backend {
+public:
+    CudaBackend();
+    ~CudaBackend() override;
+
+    std::string description() const override;
+    Device device() const override { return device_; }
+    Precision precision() const override { return precision_; }
+    void set_precision(Precision precision) override { precision_ = precision; }
+
+    void* allocate(std::size_t bytes) override { return allocator_.allocate(bytes); }
+    void release(void* block, std::size_t bytes) noexcept override { allocator_.release(block, bytes); }
+    void copy_from_host(void* to, const void* from, std::size_t bytes) override;
+    void copy_to_host(void* to, const void* from, std::size_t bytes) override;
+    void copy_within(void* to, const void* from, std::size_t bytes) override;
+    void zero(void* block, std::size_t bytes) override;
+    CachingAllocator& allocator() override { return allocator_; }
+    void synchronize() override;
+    bool concurrent() const override { return false; }
+    std::unique_ptr<Uploader> make_uploader() override;
+
+    bool can_record() const override { return true; }
+    void begin_recording() override;
+    std::unique_ptr<Recording> end_recording() override;
+    void abandon_recording() noexcept override;
+
+protected:
+    Tensor conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) override;
+    Tensor conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) override;
+    Tensor conv2d_grad_w_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) override;
+    Tensor conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
+                             const Conv2d& op) override;
+    Tensor batchnorm_impl(const Tensor& x, const Tensor& gamma, const Tensor& beta, Tensor& running_mean,
+                          Tensor& running_var, const Tensor& residual, const BatchNorm& op,
+                          BatchNormSaved& saved) override;
+    BatchNormGrads batchnorm_grad_impl(const Tensor& grad_y, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                       const BatchNormSaved& saved, const BatchNorm& op, bool want_x, bool want_affine,
+                                       bool want_residual) override;
+    void fold_batchnorm_impl(const Tensor& w, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                             const Tensor& var, float eps, Tensor& w_folded, Tensor& b_folded) override;
+    Tensor conv2d_grad_w_abs_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) override;
+    BatchNormGrads batchnorm_grad_abs_impl(const Tensor& grad_y, const Tensor& y, const Tensor& x,
+                                           const BatchNormSaved& saved, const BatchNorm& op) override;
+    Tensor max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& argmax) override;
+    Tensor max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x, const Pool2d& op) override;
+    Tensor global_avg_pool_impl(const Tensor& x) override;
+    Tensor global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x, DType dtype) override;
+    Tensor linear_impl(const Tensor& x, const Tensor& w, const Tensor& b) override;
+    Tensor linear_grad_x_impl(const Tensor& grad_y, const Tensor& w) override;
+    Tensor linear_grad_w_impl(const Tensor& grad_y, const Tensor& x) override;
+    Tensor column_sum_impl(const Tensor& x) override;
+    Tensor shortcut_a_impl(const Tensor& x, int64_t channels, int64_t stride) override;
+    Tensor shortcut_a_grad_impl(const Tensor& grad_y, const Shape& x, int64_t stride) override;
+    Tensor normalize_impl(const Tensor& x, const Tensor& mean, const Tensor& std) override;
+    Tensor normalize_grad_impl(const Tensor& grad_y, const Tensor& std) override;
+    Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) override;
+    Tensor softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities,
+                                           const Tensor& labels) override;
+    Tensor log_odds_grad_impl(const Tensor& logits, const Tensor& labels, const Tensor& active, float weight) override;
+    Tensor unary_impl(Unary op, const Tensor& x) override;
+    Tensor unary_grad_impl(Unary op, const Tensor& grad_y, const Tensor& x, const Tensor& y) override;
+    Tensor binary_impl(Binary op, const Tensor& a, const Tensor& b) override;
+    Tensor binary_grad_impl(Binary op, bool second, const Tensor& grad_y, const Tensor& a, const Tensor& b,
+                            const Tensor& y) override;
+    Tensor cast_impl(const Tensor& x, DType dtype) override;
+    void fill_impl(Tensor& x, float value) override;
+    void increment_impl(Tensor& counter) override;
+    void fill_uniform_impl(Tensor& x, const Random& random, uint64_t first_item, float low, float range) override;
+    void crop_flip_impl(Tensor& images, std::span<const CropFlip> placements) override;
+    Tensor nchw_to_nhwc_impl(const Tensor& matrix, const Shape& shape) override;
+    Tensor nhwc_to_nchw_impl(const Tensor& x) override;
+    void set_scalars_impl(Tensor& scalars, std::span<const float> values) override;
+    Tensor scale_impl(const Tensor& x, float factor) override;
+    void axpy_impl(float factor, const Tensor& x, Tensor& y) override;
+    void abs_accumulate_impl(float factor, const Tensor& x, Tensor& y) override;
+    Tensor relu_mask_add_impl(const Tensor& a, const Tensor& b, const Tensor& y) override;
+    Tensor sum_impl(const Tensor& x) override;
+    Tensor row_norm_impl(const Tensor& x) override;
+    Tensor row_scale_impl(const Tensor& x, const Tensor& factor) override;
+    void pgd_step_impl(Tensor& x_adv, const Tensor& x, const Tensor* grad, const PgdStep& op) override;
+    void sgd_impl(std::span<SgdItem> items, const Sgd& op) override;
+    void adam_impl(std::span<AdamItem> items, const Adam& op) override;
+
+private:
+    Tensor empty(const Shape& shape, DType dtype = DType::float32) const {
+        return Tensor::empty(shape, dtype, device_);
+    }
+
+    Device device_;
+    Precision precision_ = Precision::strict;
+    Stream stream_;
+    CachingAllocator allocator_;
+    CachingAllocator::Arena recording_arena_ = 0;  // 0: not recording
+    std::unique_ptr<VendorLibraries> vendor_;      // cuDNN and cuBLASLt; null where there are none (the emulator)
+};
+
+}  // namespace LETHE_CUDA

@@ -1,0 +1,65 @@
+// Convolutions: cuDNN's plan where there is one, else our own kernels.
+#include "cuda/backend.h"
+#include "cuda/conv2d_own.h"
+
+namespace LETHE_CUDA {
+
+Tensor CudaBackend::conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) {
+    return conv2d_fused_impl(x, w, Tensor(), Tensor(), false, op);
+}
+
+Tensor CudaBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual,
+                                      bool relu, const Conv2d& op) {
+    Tensor y = empty(op.output_shape(x.shape(), w.shape()), x.dtype());
+    if (vendor_ != nullptr) {
+        const Tensor weights = cast(w, x.dtype());
+        if (vendor_->conv2d(x, weights, bias, residual, relu, op, precision_, y)) return y;
+        // cuDNN adds a residual within the convolution on tensor cores only; in strict float32 it comes afterwards.
+        if (residual.defined() && vendor_->conv2d(x, weights, bias, Tensor(), false, op, precision_, y))
+            return binary(relu ? Binary::add_relu : Binary::add, y, residual);
+    }
+    const ConvGeometry geometry = own_conv2d_geometry(x.shape(), w.shape(), op);
+    dispatch(x.dtype(), [&]<class T>() {
+        own_conv2d<T>(geometry, precision_, in<T>(x), in<float>(w), in<float>(bias), in<T>(residual), relu, out<T>(y),
+                      stream_.get());
+    });
+    return y;
+}
+
+Tensor CudaBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) {
+    Tensor grad_x = empty(x, grad_y.dtype());
+    if (vendor_ != nullptr && vendor_->conv2d_grad_x(grad_y, cast(w, grad_y.dtype()), op, precision_, grad_x))
+        return grad_x;
+    const ConvGeometry geometry = own_conv2d_geometry(x, w.shape(), op);
+    dispatch(grad_y.dtype(), [&]<class T>() {
+        own_conv2d_grad_x<T>(geometry, precision_, in<T>(grad_y), in<float>(w), nullptr, nullptr, out<T>(grad_x),
+                             stream_.get());
+    });
+    return grad_x;
+}
+
+Tensor CudaBackend::conv2d_grad_w_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {
+    Tensor grad_w = empty(w);
+    if (vendor_ != nullptr && vendor_->conv2d_grad_w(grad_y, x, op, precision_, grad_w)) return grad_w;
+    const ConvGeometry geometry = own_conv2d_geometry(x.shape(), w, op);
+    Tensor workspace = empty({own_conv2d_grad_w_workspace(geometry)});
+    dispatch(x.dtype(), [&]<class T>() {
+        own_conv2d_grad_w<T>(geometry, precision_, in<T>(grad_y), in<T>(x), out<float>(workspace), out<float>(grad_w),
+                             stream_.get());
+    });
+    return grad_w;
+}
+
+// No library has this one: the sum of the magnitudes needs every sample's gradient by itself, but only for a moment.
+Tensor CudaBackend::conv2d_grad_w_abs_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {
+    Tensor magnitudes = empty(w);
+    const ConvGeometry geometry = own_conv2d_geometry(x.shape(), w, op);
+    Tensor workspace = empty({own_conv2d_grad_w_abs_workspace(geometry)});
+    dispatch(x.dtype(), [&]<class T>() {
+        own_conv2d_grad_w_abs<T>(geometry, precision_, in<T>(grad_y), in<T>(x), out<float>(workspace),
+                                 out<float>(magnitudes), stream_.get());
+    });
+    return magnitudes;
+}
+
+}  // namespace LETHE_CUDA

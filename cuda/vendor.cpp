@@ -1,0 +1,120 @@
+#include "cuda/vendor.h"
+
+#include "cuda/cublas/matmul.h"
+#include "cuda/cudnn/convolution.h"
+#include "cuda/cudnn/library.h"
+
+namespace lethe::cuda {
+namespace {
+
+// A block of the caching allocator for one call; the stream's order protects it after its release.
+class Workspace {
+public:
+    Workspace(CachingAllocator& allocator, std::size_t bytes)
+        : allocator_(allocator), bytes_(bytes), block_(bytes > 0 ? allocator.allocate(bytes) : nullptr) {}
+    ~Workspace() { allocator_.release(block_, bytes_); }
+    Workspace(const Workspace&) = delete;
+    Workspace& operator=(const Workspace&) = delete;
+    void* get() const { return block_; }
+
+private:
+    CachingAllocator& allocator_;
+    std::size_t bytes_;
+    void* block_;
+};
+
+const void* address_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.device_data() : nullptr; }
+
+ConvolutionOptions options_from_environment() {
+    ConvolutionOptions options;
+    if (const char* plans = std::getenv("LETHE_CUDNN_TUNE")) options.tuned_plans = std::atoi(plans);
+    if (const char* file = std::getenv("LETHE_CUDNN_TUNE_FILE")) options.tuning_file = file;
+    return options;
+}
+
+ConvolutionKind forward_kind(bool bias, bool residual, bool relu) {
+    if (!bias) return ConvolutionKind::forward;
+    if (residual) return relu ? ConvolutionKind::forward_bias_residual_relu : ConvolutionKind::forward_bias_residual;
+    return relu ? ConvolutionKind::forward_bias_relu : ConvolutionKind::forward_bias;
+}
+
+class CudnnAndCublas : public VendorLibraries {
+public:
+    CudnnAndCublas(cudaStream_t stream, CachingAllocator& workspace)
+        : stream_(stream), workspace_(workspace), convolutions_(options_from_environment()) {}
+
+    std::string description() const override {
+        return concat("cuDNN ", cudnn_version(), ", cuBLASLt ", Matmul::version());
+    }
+
+    bool conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
+                const Conv2d& op, Precision precision, Tensor& y) override {
+        if (!bias.defined() && (residual.defined() || relu)) return false;
+        return execute(convolution_key(forward_kind(bias.defined(), residual.defined(), relu), x.shape(), w.shape(), op,
+                                       storage_precision(x, precision)),
+                       {.x = x.device_data(),
+                        .w = w.device_data(),
+                        .bias = address_or_null(bias),
+                        .added = address_or_null(residual),
+                        .out = y.mutable_device_data()});
+    }
+
+    bool conv2d_grad_x(const Tensor& grad_y, const Tensor& w, const Conv2d& op, Precision precision,
+                       Tensor& grad_x) override {
+        return execute(convolution_key(ConvolutionKind::grad_x, grad_x.shape(), w.shape(), op,
+                                       storage_precision(grad_y, precision)),
+                       {.w = w.device_data(), .grad_y = grad_y.device_data(), .out = grad_x.mutable_device_data()});
+    }
+
+    bool conv2d_grad_w(const Tensor& grad_y, const Tensor& x, const Conv2d& op, Precision precision,
+                       Tensor& grad_w) override {
+        return execute(
+            convolution_key(ConvolutionKind::grad_w, x.shape(), grad_w.shape(), op, storage_precision(x, precision)),
+            {.x = x.device_data(), .grad_y = grad_y.device_data(), .out = grad_w.mutable_device_data()});
+    }
+
+    bool matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& bias,
+                Precision precision, Tensor& c) override {
+        const MatmulKey key{.m = c.dim(0),
+                            .n = c.dim(1),
+                            .k = a.dim(transpose_a ? 0 : 1),
+                            .transpose_a = transpose_a,
+                            .transpose_b = transpose_b,
+                            .bias = bias.defined(),
+                            .tf32 = precision != Precision::strict};
+        return products_.run(key, static_cast<const float*>(a.device_data()),
+                             static_cast<const float*>(b.device_data()),
+                             static_cast<const float*>(address_or_null(bias)),
+                             static_cast<float*>(c.mutable_device_data()), workspace_, stream_);
+    }
+
+    uint64_t plans_built() const override { return convolutions_.built(); }
+
+private:
+    // What is stored as bfloat16 is multiplied as bfloat16; of float32, "bf16" multiplies as TF32.
+    static Precision storage_precision(const Tensor& activation, Precision precision) {
+        if (activation.dtype() == DType::bfloat16) return Precision::bf16;
+        return precision == Precision::strict ? Precision::strict : Precision::tf32;
+    }
+
+    bool execute(const ConvolutionKey& key, const ConvolutionOperands& operands) {
+        if (!aligned_for_cudnn(operands) || !convolutions_.supported(key)) return false;
+        const Workspace workspace(workspace_, convolutions_.workspace_bytes(key));
+        convolutions_.execute(key, operands, workspace.get(), stream_);
+        return true;
+    }
+
+    cudaStream_t stream_;
+    CachingAllocator& workspace_;
+    ConvolutionPlans convolutions_;
+    Matmul products_;
+};
+
+}  // namespace
+
+std::unique_ptr<VendorLibraries> make_vendor_libraries(cudaStream_t stream, CachingAllocator& workspace) {
+    if (!cudnn_problem().empty() || !cublas_problem().empty()) return nullptr;
+    return std::make_unique<CudnnAndCublas>(stream, workspace);
+}
+
+}  // namespace lethe::cuda
