@@ -24,15 +24,24 @@ Var conv2d_fused(const Var& x, const Var& w, const Var& bias, const Var& residua
     Tensor y = backend(x.value()).conv2d_fused(x.value(), w.value(), bias.value(), added, relu, op);
     std::vector<Var> inputs{x, w, bias};
     if (residual.defined()) inputs.push_back(residual);
-    return Var::computed(std::move(y), std::move(inputs), [x, w, bias, residual, relu, op](detail::Node& node) {
+    Var result = Var::computed(std::move(y), std::move(inputs), [x, w, bias, residual, relu, op](detail::Node& node) {
         Backend& device = backend(node.grad);
-        const Tensor grad = relu ? device.relu_mask_add(node.grad, Tensor(), node.value) : node.grad;
+        const bool to_mask = relu && !node.grad_masked;
+        const Tensor grad = to_mask ? device.relu_mask_add(node.grad, Tensor(), node.value) : node.grad;
         if (w.requires_grad()) Var::accumulate(w, weight_gradient(grad, x.value(), w.shape(), op));
         if (bias.requires_grad())
             Var::accumulate(bias, device.column_sum(device.cast(grad, DType::float32).pixel_rows()));
-        if (x.requires_grad()) Var::accumulate(x, device.conv2d_grad_x(grad, w.value(), x.shape(), op));
         if (residual.requires_grad()) Var::accumulate(residual, grad);
+        if (!x.requires_grad()) return;
+        // Where x is itself the result of a relu, what has come over the skip connection (later operations have had
+        // their turn) is added and the relu's mask applied in the same pass.
+        if (x.node()->masks_grad)
+            Var::replace_masked(x, device.conv2d_grad_x_masked(grad, w.value(), op, x.grad(), x.value()));
+        else
+            Var::accumulate(x, device.conv2d_grad_x(grad, w.value(), x.shape(), op));
     });
+    result.node()->masks_grad = relu;
+    return result;
 }
 
 }  // namespace lethe

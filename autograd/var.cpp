@@ -61,6 +61,7 @@ Var Var::computed(Tensor value, std::vector<Var> inputs, std::function<void(deta
 void Var::accumulate(const Var& input, Tensor grad) {
     if (!input.requires_grad()) return;
     Tensor& total = input.node_->grad;
+    input.node_->grad_masked = false;
     check(grad.shape() == input.shape(), "autograd: gradient ", grad.shape(), " for a value of ", input.shape());
     if (!total.defined()) {
         total = std::move(grad);
@@ -69,6 +70,11 @@ void Var::accumulate(const Var& input, Tensor grad) {
     } else {
         total = backend(total).binary(Binary::add, total, grad);  // someone else holds this memory too
     }
+}
+
+void Var::replace_masked(const Var& input, Tensor grad) {
+    input.node_->grad = std::move(grad);
+    input.node_->grad_masked = true;
 }
 
 void Var::backward() {

@@ -18,6 +18,8 @@ struct Node {
     Tensor value;
     Tensor grad;  // undefined until something has flowed in
     bool requires_grad = false;
+    bool masks_grad = false;   // value = relu(...): backward begins with grad * (value > 0), ...
+    bool grad_masked = false;  // ... and need not, because whoever computed grad has done it in the same pass
     uint64_t sequence = 0;
     std::vector<std::shared_ptr<Node>> inputs;
     std::function<void(Node&)> backward;  // sends this->grad to inputs; empty for leaves
@@ -57,6 +59,8 @@ public:
     static Var computed(Tensor value, std::vector<Var> inputs, std::function<void(detail::Node&)> backward);
     // Adds `grad` to what has flowed into `input` so far. Does nothing for an input that needs none.
     static void accumulate(const Var& input, Tensor grad);
+    // `grad` holds all that has flowed into `input` so far, multiplied by (value > 0); for an input that masks_grad.
+    static void replace_masked(const Var& input, Tensor grad);
 
     const std::shared_ptr<detail::Node>& node() const { return node_; }
 

@@ -1,29 +1,33 @@
-// Times whole steps of a network for bench/compare_pytorch.py: a warm process that obeys lines on its standard input.
+// Times whole steps of a network for bench/compare_pytorch*.py: a warm process that obeys lines on its standard input.
 //
 //   run COUNT [JOB]   runs COUNT steps, prints "seconds S" with S the wall time of one step
 //   quit
 //
-// Jobs: inference (folded twin, predict), pgd (targeted L2 steps, all images in one pool), train (SGD with momentum).
+// Jobs: inference (folded twin, predict), pgd (targeted L2 steps, all images in one pool), train (SGD with momentum,
+// the batch lying on the device). The clock stops when the device has done everything.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <sstream>
 
 #include "autograd/ops.h"
 #include "nn/model.h"
 #include "nn/optim.h"
+#include "tensor/backend.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
+#include "tensor/step_graph.h"
 #include "unlearn/pgd.h"
 
 namespace lethe {
 namespace {
 
 struct Options {
-    std::string job = "inference", model = "resnet20";
+    std::string job = "inference", model = "resnet20", stem, device = "cpu", precision = "strict";
     int64_t batch = 128;
     int threads = 2, repeat = 0;
 };
@@ -62,28 +66,38 @@ Job pgd_job(Model& twin, const Inputs& inputs) {
     };
 }
 
+// As train() steps: recorded once where the device can.
 Job train_job(Model& model, Optimizer& optimizer, const Inputs& inputs) {
-    return [&](int64_t count) {
-        const Tensor labels = Tensor::from_int64({inputs.images.dim(0)}, inputs.labels);
+    const int64_t batch = inputs.images.dim(0);
+    const Device device = model.device();
+    const Tensor images = inputs.images.to(device), labels = Tensor::from_int64({batch}, inputs.labels).to(device);
+    const Tensor share = Tensor::full({batch}, 1.0f / static_cast<float>(batch), device);
+    const auto graph = std::make_shared<StepGraph>(backend(device));
+    return [=, &model, &optimizer](int64_t count) {
         for (int64_t i = 0; i < count; ++i) {
-            model.net().zero_grad();
-            Var loss = mean(softmax_cross_entropy(model.forward(inputs.images, BatchNormMode::batch), labels));
-            loss.backward();
-            optimizer.step();
+            optimizer.prepare_step();
+            graph->run([&] {
+                model.net().zero_grad();
+                Var loss = softmax_cross_entropy(model.forward(images, BatchNormMode::batch), labels);
+                loss.backward(share);
+                optimizer.apply_step();
+            });
         }
     };
 }
 
-double seconds_per_step(const Job& job, int64_t count) {
+double seconds_per_step(const Job& job, int64_t count, Backend& device) {
     check(count >= 1, "run: COUNT must be at least 1, got ", count);
+    device.synchronize();
     const auto start = std::chrono::steady_clock::now();
     job(count);
+    device.synchronize();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     return elapsed.count() / static_cast<double>(count);
 }
 
 // One line in, one line out.
-void obey(const std::map<std::string, Job>& jobs, const std::string& default_job) {
+void obey(const std::map<std::string, Job>& jobs, const std::string& default_job, Backend& device) {
     for (std::string line; std::getline(std::cin, line);) {
         std::istringstream words(line);
         std::string command, name = default_job;
@@ -94,23 +108,32 @@ void obey(const std::map<std::string, Job>& jobs, const std::string& default_job
         words >> name;
         const auto job = jobs.find(name);
         check(job != jobs.end(), "unknown job '", name, "'; known: inference, pgd, train");
-        std::cout << "seconds " << seconds_per_step(job->second, count) << std::endl;
+        std::cout << "seconds " << seconds_per_step(job->second, count, device) << std::endl;
     }
+}
+
+Precision precision_named(const std::string& text) {
+    for (const Precision known : {Precision::strict, Precision::tf32, Precision::bf16})
+        if (text == name(known)) return known;
+    fail("unknown precision '", text, "'; known: strict, tf32, bf16");
 }
 
 void run(const Options& options) {
     set_threads(options.threads);
-    Model model({.arch = options.model});
+    Backend& device = backend(device_named(options.device));
+    device.set_precision(precision_named(options.precision));
+    Model model({.arch = options.model, .stem = options.stem});
+    model.to(device.device());
     const auto twin = fold_batchnorm(model);
     Optimizer optimizer(model.net().parameters(), {.lr = 1e-3f, .momentum = 0.9f, .weight_decay = 1e-4f});
     const Inputs inputs(options.batch);
     const std::map<std::string, Job> jobs = {{"inference", inference_job(*twin, inputs)},
                                              {"pgd", pgd_job(*twin, inputs)},
                                              {"train", train_job(model, optimizer, inputs)}};
-    if (options.repeat == 0) return obey(jobs, options.job);
+    if (options.repeat == 0) return obey(jobs, options.job, device);
     const Job& job = jobs.at(options.job);
     job(2);  // warm up: plans, packed weights, cached memory
-    for (int i = 0; i < options.repeat; ++i) std::cout << "seconds " << seconds_per_step(job, 5) << std::endl;
+    for (int i = 0; i < options.repeat; ++i) std::cout << "seconds " << seconds_per_step(job, 5, device) << std::endl;
 }
 
 }  // namespace
@@ -123,6 +146,11 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"inference", "pgd", "train"}))
         ->capture_default_str();
     app.add_option("--model", options.model, "Architecture (32x32 images)")->capture_default_str();
+    app.add_option("--stem", options.stem, "First layers of resnet18/34/50 (lethe inspect --models)");
+    app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
+    app.add_option("--precision", options.precision, "strict, tf32 or bf16")
+        ->check(CLI::IsMember({"strict", "tf32", "bf16"}))
+        ->capture_default_str();
     app.add_option("--batch", options.batch, "Images per step")->check(CLI::Range(1, 65536))->capture_default_str();
     app.add_option("--threads", options.threads, "Threads")->capture_default_str();
     app.add_option("--repeat", options.repeat, "Time 5 steps this many times and end; 0 = obey standard input")

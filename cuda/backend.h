@@ -61,6 +61,8 @@ public:
 protected:
     Tensor conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) override;
     Tensor conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) override;
+    Tensor conv2d_grad_x_masked_impl(const Tensor& grad_y, const Tensor& w, const Conv2d& op, const Tensor& skip,
+                                     const Tensor& mask) override;
     Tensor conv2d_grad_w_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) override;
     Tensor conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
                              const Conv2d& op) override;

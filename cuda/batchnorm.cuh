@@ -26,20 +26,20 @@ __global__ __launch_bounds__(Columns::threads,
                                                                               Moments* __restrict__ partial) {
     const ColumnThread me(columns);
     Floats<Width> shift{}, sum{}, squares{}, origin{};
-    if (me.first < me.end) {
-        shift = read<Width>(x + me.first * columns.columns + me.column);
+    if (me.count > 0) {
+        shift = read<Width>(x + me.at(0));
         origin = read<Width>(x + me.begin * columns.columns + me.column);
     }
 #pragma unroll 4
-    for (int64_t row = me.first; row < me.end; row += columns.down) {
-        const Floats<Width> value = read<Width>(x + row * columns.columns + me.column);
+    for (int i = 0; i < me.count; ++i) {
+        const Floats<Width> value = read<Width>(x + me.at(i));
         for (int v = 0; v < Width; ++v) {
             const float d = value.at[v] - shift.at[v];
             sum.at[v] += d;
             squares.at[v] += d * d;
         }
     }
-    const auto own = static_cast<double>(me.count(columns)), all = static_cast<double>(me.end - me.begin);
+    const auto own = static_cast<double>(me.count), all = static_cast<double>(me.end - me.begin);
     double first[Width], second[Width];  // sums of x - origin and of its square
     for (int v = 0; v < Width; ++v) {
         const double move = static_cast<double>(shift.at[v]) - static_cast<double>(origin.at[v]);
@@ -73,18 +73,18 @@ __device__ inline void update_running(float* running, double value, float moment
 __global__ void batchnorm_statistics_kernel(const Moments* __restrict__ partial, Columns columns, int64_t pixels,
                                             int64_t chunk, BatchNormStatistics to) {
     const ColumnThread me(columns);
-    const auto size = [&](int64_t row) {
-        return static_cast<double>((row + 1) * chunk < pixels ? chunk : pixels - row * chunk);
+    const auto size = [&](int i) {
+        const int64_t begin = (me.first + i * columns.down) * chunk;
+        return static_cast<double>(begin + chunk < pixels ? chunk : pixels - begin);
     };
     double mean[1] = {}, m2[1] = {};
-    for (int64_t row = me.first; row < me.end; row += columns.down)
-        mean[0] += size(row) * partial[row * columns.columns + me.column].mean;
+    for (int i = 0; i < me.count; ++i) mean[0] += size(i) * partial[me.at(i)].mean;
     add_down(mean, me, columns);
     mean[0] /= static_cast<double>(pixels);
-    for (int64_t row = me.first; row < me.end; row += columns.down) {
-        const Moments part = partial[row * columns.columns + me.column];
+    for (int i = 0; i < me.count; ++i) {
+        const Moments part = partial[me.at(i)];
         const double distance = part.mean - mean[0];
-        m2[0] += part.m2 + size(row) * distance * distance;
+        m2[0] += part.m2 + size(i) * distance * distance;
     }
     add_down(m2, me, columns);
     if (!me.leads()) return;
@@ -127,8 +127,8 @@ __global__ void batchnorm_apply_kernel(const T* __restrict__ x, const T* __restr
     if (!me.works) return;
     const Floats<Width> mean = read<Width>(of.mean + me.column), shift = read<Width>(of.beta + me.column);
     const Floats<Width> scale = read_scale<Width>(of.gamma, of.inv_std, me.column);
-    for (int64_t row = me.first; row < me.end; row += columns.down) {
-        const int64_t at = row * columns.columns + me.column;
+    for (int i = 0; i < me.count; ++i) {
+        const int64_t at = me.at(i);
         Floats<Width> value = read<Width>(x + at), added{};
         if (residual != nullptr) added = read<Width>(residual + at);
         for (int v = 0; v < Width; ++v) {
@@ -163,9 +163,9 @@ __global__ __launch_bounds__(Columns::threads,
     const ColumnThread me(columns);
     Floats<Width> mean{}, sum{}, product{};
     if (me.works) mean = read<Width>(means + me.column);
-#pragma unroll 4
-    for (int64_t row = me.first; row < me.end; row += columns.down) {
-        const int64_t at = row * columns.columns + me.column;
+#pragma unroll 2
+    for (int i = 0; i < me.count; ++i) {
+        const int64_t at = me.at(i);
         const Floats<Width> g = read_masked<Width>(grad_y, y, at), value = read<Width>(x + at);
         for (int v = 0; v < Width; ++v) {
             sum.at[v] += g.at[v];
@@ -196,8 +196,8 @@ __global__ void batchnorm_grad_finish_kernel(const BatchNormSums* __restrict__ p
                                              const float* __restrict__ inv_stds, BatchNormGradSums to) {
     const ColumnThread me(columns);
     double g[1] = {}, gx[1] = {};
-    for (int64_t row = me.first; row < me.end; row += columns.down) {
-        const BatchNormSums part = partial[row * columns.columns + me.column];
+    for (int i = 0; i < me.count; ++i) {
+        const BatchNormSums part = partial[me.at(i)];
         g[0] += Abs ? fabs(part.g) : part.g;
         gx[0] += Abs ? fabs(part.gx) : part.gx;
     }
@@ -237,8 +237,8 @@ __global__ void batchnorm_grad_x_kernel(const T* __restrict__ grad_y, const T* _
         slope = read<Width>(of.slope + me.column);
         mean_grad = read<Width>(of.mean_grad + me.column);
     }
-    for (int64_t row = me.first; row < me.end; row += columns.down) {
-        const int64_t at = row * columns.columns + me.column;
+    for (int i = 0; i < me.count; ++i) {
+        const int64_t at = me.at(i);
         Floats<Width> g = read_masked<Width>(grad_y, y, at);
         if (grad_residual != nullptr) write(grad_residual + at, g);
         if (grad_x == nullptr) continue;

@@ -9,28 +9,34 @@
 
 namespace LETHE_CUDA {
 
-// Loop over the thread's rows: for (int64_t row = me.first; row < me.end; row += columns.down).
+// Its elements: for (int i = 0; i < me.count; ++i) { ... x[me.at(i)] ... }. A loop counted like this can be unrolled
+// with its loads in front, which is how a memory-bound kernel hides their latency.
 struct ColumnThread {
     __device__ explicit ColumnThread(const Columns& columns)
         : x(static_cast<int>(threadIdx.x) % columns.across),
           y(static_cast<int>(threadIdx.x) / columns.across),
           column((static_cast<int64_t>(blockIdx.y) * columns.across + x) * columns.width),
+          works(y < columns.down && column < columns.columns),
           begin(blockIdx.x * columns.chunk),
           end(begin + columns.chunk < columns.rows ? begin + columns.chunk : columns.rows),
-          works(y < columns.down && column < columns.columns),
-          first(works ? begin + y : end) {}
+          first(begin + y),
+          count(works && first < end ? (static_cast<int>(end - first) + columns.down - 1) / columns.down : 0),
+          start(first * columns.columns + column),
+          step(columns.down * columns.columns) {}
 
+    __device__ int64_t at(int i) const { return start + i * step; }
     // Whether this thread writes the block's results for its columns.
     __device__ bool leads() const { return works && y == 0; }
-    __device__ int64_t count(const Columns& columns) const {
-        return first < end ? (end - first + columns.down - 1) / columns.down : 0;
-    }
 
     int x, y;
-    int64_t column;      // the first of its columns
-    int64_t begin, end;  // the block's rows
+    int64_t column;  // the first of its columns
     bool works;
-    int64_t first;  // its own first row
+    int64_t begin, end;  // the block's rows
+    int64_t first;       // its own first row, and how many there are
+    int count;
+
+private:
+    int64_t start, step;
 };
 
 // Replaces each value by its sum over the threads of the same columns. All threads of the block must call.
@@ -56,8 +62,9 @@ template <class T, int Width, class Y>
 __global__ void column_sum_kernel(const T* __restrict__ x, Columns columns, double factor, Y* __restrict__ y) {
     const ColumnThread me(columns);
     double sum[Width] = {};
-    for (int64_t row = me.first; row < me.end; row += columns.down) {
-        const T* from = x + row * columns.columns + me.column;
+#pragma unroll 4
+    for (int i = 0; i < me.count; ++i) {
+        const T* from = x + me.at(i);
         if constexpr (std::is_same_v<T, double>) {
             sum[0] += *from;
         } else {

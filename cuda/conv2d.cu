@@ -11,13 +11,7 @@ Tensor CudaBackend::conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& 
 Tensor CudaBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual,
                                       bool relu, const Conv2d& op) {
     Tensor y = empty(op.output_shape(x.shape(), w.shape()), x.dtype());
-    if (vendor_ != nullptr) {
-        const Tensor weights = cast(w, x.dtype());
-        if (vendor_->conv2d(x, weights, bias, residual, relu, op, precision_, y)) return y;
-        // cuDNN adds a residual within the convolution on tensor cores only; in strict float32 it comes afterwards.
-        if (residual.defined() && vendor_->conv2d(x, weights, bias, Tensor(), false, op, precision_, y))
-            return binary(relu ? Binary::add_relu : Binary::add, y, residual);
-    }
+    if (vendor_ != nullptr && vendor_->conv2d(x, cast(w, x.dtype()), bias, residual, relu, op, precision_, y)) return y;
     const ConvGeometry geometry = own_conv2d_geometry(x.shape(), w.shape(), op);
     dispatch(x.dtype(), [&]<class T>() {
         own_conv2d<T>(geometry, precision_, in<T>(x), in<float>(w), in<float>(bias), in<T>(residual), relu, out<T>(y),
@@ -28,12 +22,31 @@ Tensor CudaBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Te
 
 Tensor CudaBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) {
     Tensor grad_x = empty(x, grad_y.dtype());
-    if (vendor_ != nullptr && vendor_->conv2d_grad_x(grad_y, cast(w, grad_y.dtype()), op, precision_, grad_x))
+    if (vendor_ != nullptr &&
+        vendor_->conv2d_grad_x(grad_y, cast(w, grad_y.dtype()), Tensor(), Tensor(), op, precision_, grad_x))
         return grad_x;
     const ConvGeometry geometry = own_conv2d_geometry(x, w.shape(), op);
     dispatch(grad_y.dtype(), [&]<class T>() {
         own_conv2d_grad_x<T>(geometry, precision_, in<T>(grad_y), in<float>(w), nullptr, nullptr, out<T>(grad_x),
                              stream_.get());
+    });
+    return grad_x;
+}
+
+Tensor CudaBackend::conv2d_grad_x_masked_impl(const Tensor& grad_y, const Tensor& w, const Conv2d& op,
+                                              const Tensor& skip, const Tensor& mask) {
+    Tensor grad_x = empty(mask.shape(), grad_y.dtype());
+    if (vendor_ != nullptr) {
+        const Tensor weights = cast(w, grad_y.dtype());
+        if (vendor_->conv2d_grad_x(grad_y, weights, skip, mask, op, precision_, grad_x)) return grad_x;
+        // cuDNN masks within the convolution on tensor cores only; in strict float32 the mask comes afterwards.
+        if (vendor_->conv2d_grad_x(grad_y, weights, Tensor(), Tensor(), op, precision_, grad_x))
+            return relu_mask_add(grad_x, skip, mask);
+    }
+    const ConvGeometry geometry = own_conv2d_geometry(mask.shape(), w.shape(), op);
+    dispatch(grad_y.dtype(), [&]<class T>() {
+        own_conv2d_grad_x<T>(geometry, precision_, in<T>(grad_y), in<float>(w), in<T>(skip), in<T>(mask),
+                             out<T>(grad_x), stream_.get());
     });
     return grad_x;
 }

@@ -26,7 +26,7 @@ bool aligned(const T*... pointers) {
 
 template <class T>
 Epilogue<T> make_epilogue(T* to, int rows, int columns, const float* bias, const T* added, const T* mask, bool relu) {
-    return {to, rows, columns, bias, added, mask, relu, columns % 4 == 0 && aligned(to, bias, added, mask)};
+    return {to, rows, columns, bias, added, mask, relu, columns % 4 == 0 && aligned(to, added, mask)};
 }
 
 template <class Product>

@@ -55,11 +55,15 @@ struct Bf16Pair {
     static constexpr int per_word = 2;
 
     static __device__ __forceinline__ std::uint32_t word(const float* values) {
+        std::uint32_t bits;
+#ifdef LETHE_EMULATED
         Bf16 pair[2];
         store(pair, values[0]);
         store(pair + 1, values[1]);
-        std::uint32_t bits;
-        memcpy(&bits, pair, sizeof(bits));
+        std::memcpy(&bits, pair, sizeof(bits));
+#else
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(values[1]), "f"(values[0]));  // the upper half first
+#endif
         return bits;
     }
 

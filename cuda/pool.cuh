@@ -86,8 +86,7 @@ __global__ void global_avg_pool_grad_kernel(const float* __restrict__ grad_y, Co
     if (!me.works) return;
     Floats<Width> g;
     for (int v = 0; v < Width; ++v) g.at[v] = grad_y[blockIdx.x * columns.columns + me.column + v] * share;
-    for (int64_t row = me.first; row < me.end; row += columns.down)
-        write(grad_x + row * columns.columns + me.column, g);
+    for (int i = 0; i < me.count; ++i) write(grad_x + me.at(i), g);
 }
 
 }  // namespace LETHE_CUDA

@@ -26,10 +26,26 @@ struct Tile {
     static constexpr int rows = M, columns = N;
 };
 
-// n elements that one access moves.
+// n elements that one access moves, or two where they are 32 bytes.
 template <class T, int n>
 struct alignas(n * sizeof(T) < 16 ? n * sizeof(T) : 16) Run {
     T values[n];
+
+    static __device__ __forceinline__ Run& at(T* address) {
+        check(address);
+        return *reinterpret_cast<Run*>(address);
+    }
+    static __device__ __forceinline__ const Run& at(const T* address) {
+        check(address);
+        return *reinterpret_cast<const Run*>(address);
+    }
+
+private:
+    static __device__ __forceinline__ void check([[maybe_unused]] const T* address) {
+#ifdef LETHE_EMULATED  // a GPU faults by itself
+        if constexpr (alignof(Run) == 16) emulation::check_aligned16(address);
+#endif
+    }
 };
 
 // One step's words of the lines of an operand, [depth][line]. Reading wants the lines of 4 depths in different banks
@@ -44,11 +60,11 @@ struct SharedTile {
     }
     template <int n>
     __device__ __forceinline__ Run<Word, n>& run(int depth, int line) {
-        return reinterpret_cast<Run<Word, n>&>(at(depth, line));
+        return Run<Word, n>::at(&at(depth, line));
     }
     template <int n>
     __device__ __forceinline__ const Run<Word, n>& run(int depth, int line) const {
-        return reinterpret_cast<const Run<Word, n>&>(at(depth, line));
+        return Run<Word, n>::at(&at(depth, line));
     }
 };
 
@@ -82,15 +98,15 @@ private:
         float values[n];
         for (int i = 0; i < n; ++i) values[i] = bias == nullptr ? sums[i] : sums[i] + bias[column + i];
         if (added != nullptr) {
-            other = reinterpret_cast<const Run<T, n>&>(added[at]);
+            other = Run<T, n>::at(added + at);
             for (int i = 0; i < n; ++i) values[i] += load(other.values + i);
         }
         if (mask != nullptr) {
-            other = reinterpret_cast<const Run<T, n>&>(mask[at]);
+            other = Run<T, n>::at(mask + at);
             for (int i = 0; i < n; ++i) values[i] = load(other.values + i) > 0.0f ? values[i] : 0.0f;
         }
         for (int i = 0; i < n; ++i) store(result.values + i, relu && values[i] < 0.0f ? 0.0f : values[i]);  // NaN stays
-        reinterpret_cast<Run<T, n>&>(to[at]) = result;
+        Run<T, n>::at(to + at) = result;
     }
 };
 
@@ -262,7 +278,7 @@ private:
 
     template <class T, int n>
     static __device__ __forceinline__ void read_run(const T* from, float (&to)[n]) {
-        const Run<T, n> run = *reinterpret_cast<const Run<T, n>*>(from);
+        const Run<T, n> run = Run<T, n>::at(from);
         for (int i = 0; i < n; ++i) to[i] = load(run.values + i);
     }
 

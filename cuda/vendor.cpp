@@ -50,27 +50,40 @@ public:
     bool conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
                 const Conv2d& op, Precision precision, Tensor& y) override {
         if (!bias.defined() && (residual.defined() || relu)) return false;
-        return execute(convolution_key(forward_kind(bias.defined(), residual.defined(), relu), x.shape(), w.shape(), op,
-                                       storage_precision(x, precision)),
-                       {.x = x.device_data(),
-                        .w = w.device_data(),
-                        .bias = address_or_null(bias),
-                        .added = address_or_null(residual),
-                        .out = y.mutable_device_data()});
+        const Tensor shift = bias.defined() ? backend(bias).cast(bias, x.dtype()) : bias;
+        const ConvolutionKey key = convolution_key(forward_kind(bias.defined(), residual.defined(), relu), x.shape(),
+                                                   w.shape(), op, storage_precision(x, precision));
+        return execute(key, {.x = x.device_data(),
+                             .w = w.device_data(),
+                             .bias = address_or_null(shift),
+                             .added = address_or_null(residual),
+                             .out = y.mutable_device_data()});
     }
 
-    bool conv2d_grad_x(const Tensor& grad_y, const Tensor& w, const Conv2d& op, Precision precision,
-                       Tensor& grad_x) override {
-        return execute(convolution_key(ConvolutionKind::grad_x, grad_x.shape(), w.shape(), op,
-                                       storage_precision(grad_y, precision)),
-                       {.w = w.device_data(), .grad_y = grad_y.device_data(), .out = grad_x.mutable_device_data()});
+    bool conv2d_grad_x(const Tensor& grad_y, const Tensor& w, const Tensor& skip, const Tensor& mask, const Conv2d& op,
+                       Precision precision, Tensor& grad_x) override {
+        const ConvolutionKind kind = !mask.defined()  ? ConvolutionKind::grad_x
+                                     : skip.defined() ? ConvolutionKind::grad_x_skip_relu_mask
+                                                      : ConvolutionKind::grad_x_relu_mask;
+        const ConvolutionKey key =
+            convolution_key(kind, grad_x.shape(), w.shape(), op, storage_precision(grad_y, precision));
+        return execute(key, {.w = w.device_data(),
+                             .grad_y = grad_y.device_data(),
+                             .added = address_or_null(skip),
+                             .mask = address_or_null(mask),
+                             .out = grad_x.mutable_device_data()});
     }
 
     bool conv2d_grad_w(const Tensor& grad_y, const Tensor& x, const Conv2d& op, Precision precision,
                        Tensor& grad_w) override {
-        return execute(
-            convolution_key(ConvolutionKind::grad_w, x.shape(), grad_w.shape(), op, storage_precision(x, precision)),
-            {.x = x.device_data(), .grad_y = grad_y.device_data(), .out = grad_w.mutable_device_data()});
+        // Of bfloat16, cuDNN writes the gradient in bfloat16 (summed in float32).
+        Tensor written = x.dtype() == grad_w.dtype() ? grad_w : Tensor::empty(grad_w.shape(), x.dtype(), x.device());
+        const ConvolutionKey key =
+            convolution_key(ConvolutionKind::grad_w, x.shape(), grad_w.shape(), op, storage_precision(x, precision));
+        if (!execute(key, {.x = x.device_data(), .grad_y = grad_y.device_data(), .out = written.mutable_device_data()}))
+            return false;
+        grad_w = backend(written).cast(written, DType::float32);
+        return true;
     }
 
     bool matmul(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, const Tensor& bias,

@@ -22,8 +22,9 @@ public:
     // y = relu?(conv(x, w) + bias? + residual?); bias and residual may be undefined.
     virtual bool conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
                         const Conv2d& op, Precision precision, Tensor& y) = 0;
-    virtual bool conv2d_grad_x(const Tensor& grad_y, const Tensor& w, const Conv2d& op, Precision precision,
-                               Tensor& grad_x) = 0;
+    // grad_x = (the gradient + skip?) * (mask? > 0); skip only with a mask.
+    virtual bool conv2d_grad_x(const Tensor& grad_y, const Tensor& w, const Tensor& skip, const Tensor& mask,
+                               const Conv2d& op, Precision precision, Tensor& grad_x) = 0;
     virtual bool conv2d_grad_w(const Tensor& grad_y, const Tensor& x, const Conv2d& op, Precision precision,
                                Tensor& grad_w) = 0;
     // c [M,N] = op(a) op(b) + bias [N]?, row-major; op transposes where asked to.

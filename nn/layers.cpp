@@ -1,27 +1,36 @@
 #include "nn/layers.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "tensor/parallel.h"
 
 namespace lethe {
 
-Tensor Initializer::he_normal(const Shape& shape, int64_t fan) {
+// Every value has an address of its own in the stream, so threads may draw them in any order.
+Tensor Initializer::draw(const Shape& shape, const std::function<float(uint64_t item, uint32_t index)>& value) {
+    const uint64_t item = next_item_++;
+    if (!drawn_) return Tensor::zeros(shape);
+    constexpr int64_t chunk = 16384;
     Tensor tensor = Tensor::empty(shape);
     float* values = tensor.mutable_data();
-    const float scale = std::sqrt(2.0f / static_cast<float>(fan));
-    for (int64_t i = 0; i < shape.numel(); ++i)
-        values[i] = scale * random_.normal(next_item_, static_cast<uint32_t>(i));
-    ++next_item_;
+    const int64_t n = shape.numel();
+    parallel_for((n + chunk - 1) / chunk, [&](int64_t c) {
+        for (int64_t i = c * chunk; i < std::min(n, (c + 1) * chunk); ++i)
+            values[i] = value(item, static_cast<uint32_t>(i));
+    });
     return tensor;
 }
 
+Tensor Initializer::he_normal(const Shape& shape, int64_t fan) {
+    const float scale = std::sqrt(2.0f / static_cast<float>(fan));
+    return draw(shape, [&](uint64_t item, uint32_t index) { return scale * random_.normal(item, index); });
+}
+
 Tensor Initializer::uniform(const Shape& shape, int64_t fan_in) {
-    Tensor tensor = Tensor::empty(shape);
-    float* values = tensor.mutable_data();
     const float bound = 1.0f / std::sqrt(static_cast<float>(fan_in));
-    for (int64_t i = 0; i < shape.numel(); ++i)
-        values[i] = bound * (2.0f * random_.uniform(next_item_, static_cast<uint32_t>(i)) - 1.0f);
-    ++next_item_;
-    return tensor;
+    return draw(shape,
+                [&](uint64_t item, uint32_t index) { return bound * (2.0f * random_.uniform(item, index) - 1.0f); });
 }
 
 Conv2dLayer::Conv2dLayer(Initializer& init, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "autograd/ops.h"
@@ -10,16 +11,20 @@
 
 namespace lethe {
 
-// Hands out initial values; every tensor gets its own item of stream Purpose::init, in construction order.
+// Hands out initial values; every tensor gets its own item of stream Purpose::init, in construction order. Without a
+// seed all are 0: for models whose weights are about to be copied in.
 class Initializer {
 public:
-    explicit Initializer(uint64_t seed) : random_(seed, Purpose::init) {}
+    explicit Initializer(Seed seed) : drawn_(seed.has_value()), random_(seed.value_or(0), Purpose::init) {}
     // N(0, 2 / fan) (He et al., ICCV 2015); fan = C*R*S (fan_in) or K*R*S (fan_out) of a convolution [K,C,R,S].
     Tensor he_normal(const Shape& shape, int64_t fan);
     // U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for linear layers, weight and bias.
     Tensor uniform(const Shape& shape, int64_t fan_in);
 
 private:
+    Tensor draw(const Shape& shape, const std::function<float(uint64_t item, uint32_t index)>& value);
+
+    bool drawn_;
     Random random_;
     uint64_t next_item_ = 0;
 };

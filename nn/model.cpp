@@ -98,7 +98,7 @@ void set_normalization(ModelSpec& spec, const std::string& text) {
     for (const float value : spec.std) check(value > 0, "normalize: standard deviations in '", text, "' must be > 0");
 }
 
-Model::Model(const ModelSpec& spec, uint64_t seed)
+Model::Model(const ModelSpec& spec, Seed seed)
     : spec_(resolved(spec)),
       mean_(Tensor::from_nchw({3}, spec_.mean)),
       std_(Tensor::from_nchw({3}, spec_.std)),
@@ -149,7 +149,7 @@ void Model::load_state(const StateDict& given) {
 }
 
 std::unique_ptr<Model> Model::clone() const {
-    auto copy = std::make_unique<Model>(spec_);
+    auto copy = std::make_unique<Model>(spec_, std::nullopt);
     copy->to(device());
     copy_state(*this, *copy);
     return copy;
@@ -163,7 +163,7 @@ void copy_state(const Model& from, Model& to) {
 }
 
 std::unique_ptr<Model> fold_batchnorm(const Model& model) {
-    auto twin = std::make_unique<Model>(model.spec());
+    auto twin = std::make_unique<Model>(model.spec(), std::nullopt);
     twin->to(model.device());
     twin->net().set_requires_grad(false);
     fold_into(model, *twin);

@@ -26,8 +26,8 @@ void set_normalization(ModelSpec& spec, const std::string& text);
 class Model {
 public:
     // Throws Error for an unknown architecture, stem or class count, naming the known ones. Weights are initialised
-    // from `seed` (He et al. 2015 for convolutions, PyTorch's uniform for the linear layer).
-    explicit Model(const ModelSpec& spec, uint64_t seed = 0);
+    // from `seed` (He et al. 2015 for convolutions, PyTorch's uniform for the linear layer), or are zeros without one.
+    explicit Model(const ModelSpec& spec, Seed seed = 0);
 
     const ModelSpec& spec() const { return spec_; }
     Module& net() { return *net_; }
@@ -72,7 +72,7 @@ struct Architecture {
     std::string name;
     std::string summary;             // one line: source, parameters, stems
     std::vector<std::string> stems;  // the first is the default
-    std::function<std::unique_ptr<Module>(const ModelSpec&, uint64_t seed)> build;
+    std::function<std::unique_ptr<Module>(const ModelSpec&, Seed seed)> build;
 };
 // The registry: one line per architecture in nn/models/registry.cpp.
 const std::vector<Architecture>& architectures();

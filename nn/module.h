@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ enum class BatchNormMode {
     running,  // running statistics as constants (PyTorch's eval()); also "frozen" when parameters are being trained
     batch_no_update,  // statistics of this batch; running statistics stay
 };
+
+// Of a new model's weights. None: zeros, for weights that are about to be copied in.
+using Seed = std::optional<uint64_t>;
 
 // The base of layers and models. A module registers its parameters, buffers and children under PyTorch's names, so that
 // state() lists them as PyTorch's state_dict does. Modules are not copied: build another and load_state() it.

@@ -48,6 +48,15 @@ Tensor Backend::conv2d_grad_x(const Tensor& grad_y, const Tensor& w, const Shape
     return conv2d_grad_x_impl(grad_y, w, x, op);
 }
 
+Tensor Backend::conv2d_grad_x_masked(const Tensor& grad_y, const Tensor& w, const Conv2d& op, const Tensor& skip,
+                                     const Tensor& mask) {
+    need("conv2d_grad_x_masked", "w", w);
+    const DType type = need_activation("conv2d_grad_x_masked", "mask", mask);
+    need_shape("conv2d_grad_x_masked", "grad_y", grad_y, op.output_shape(mask.shape(), w.shape()), type);
+    if (skip.defined()) need_shape("conv2d_grad_x_masked", "skip", skip, mask.shape(), type);
+    return conv2d_grad_x_masked_impl(grad_y, w, op, skip, mask);
+}
+
 Tensor Backend::conv2d_grad_w(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {
     const DType type = need_activation("conv2d_grad_w", "x", x);
     need_shape("conv2d_grad_w", "grad_y", grad_y, op.output_shape(x.shape(), w), type);

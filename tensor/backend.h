@@ -14,7 +14,9 @@
 
 namespace lethe {
 
-// strict: float32 products and sums. tf32: products of 10-bit mantissas on tensor cores. bf16: of 7-bit ones.
+// strict: float32 products and sums. tf32: products of 10-bit mantissas on tensor cores. bf16: of 7-bit ones; a
+// weight's gradient is then float32, but may have been rounded to bfloat16 once, and a fused bias is rounded to
+// bfloat16.
 enum class Precision { strict, tf32, bf16 };
 const char* name(Precision precision);
 
@@ -73,6 +75,9 @@ public:
     // attack pays for the first two only.
     Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2d& op);
     Tensor conv2d_grad_x(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op);
+    // (the gradient for x + skip?) * (mask > 0): how a gradient goes on to the relu that made x; skip may be undefined.
+    Tensor conv2d_grad_x_masked(const Tensor& grad_y, const Tensor& w, const Conv2d& op, const Tensor& skip,
+                                const Tensor& mask);
     Tensor conv2d_grad_w(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op);
     // relu?(conv(x, w) + bias [K] + residual?), in one pass; residual is undefined or has y's shape.
     Tensor conv2d_fused(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
@@ -171,6 +176,9 @@ public:
 protected:
     virtual Tensor conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) = 0;
     virtual Tensor conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) = 0;
+    // Composed of conv2d_grad_x and relu_mask_add, unless a device does it in one pass.
+    virtual Tensor conv2d_grad_x_masked_impl(const Tensor& grad_y, const Tensor& w, const Conv2d& op,
+                                             const Tensor& skip, const Tensor& mask);
     virtual Tensor conv2d_grad_w_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) = 0;
     virtual Tensor conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual,
                                      bool relu, const Conv2d& op) = 0;

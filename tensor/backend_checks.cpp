@@ -76,6 +76,11 @@ class PlainUploader : public Backend::Uploader {
 
 std::unique_ptr<Backend::Uploader> Backend::make_uploader() { return std::make_unique<PlainUploader>(); }
 
+Tensor Backend::conv2d_grad_x_masked_impl(const Tensor& grad_y, const Tensor& w, const Conv2d& op, const Tensor& skip,
+                                          const Tensor& mask) {
+    return relu_mask_add_impl(conv2d_grad_x_impl(grad_y, w, mask.shape(), op), skip, mask);
+}
+
 Tensor Backend::conv2d_grad_w_abs_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {
     Tensor total = Tensor::zeros(w, DType::float32, device());
     for (int64_t n = 0; n < x.dim(0); ++n)

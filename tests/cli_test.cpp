@@ -209,7 +209,24 @@ TEST_F(Cli, AFullDiskLosesNothing) {
 }
 
 TEST_F(Cli, CudaWithoutAGpuSaysWhatIsMissing) {
-    expect_refusal(eval(weights_) + Arguments{"--device", "cuda"}, "cuda");
+    try {
+        backend(Device::cuda);
+        GTEST_SKIP() << "this machine has a GPU";
+    } catch (const Error&) {
+        expect_refusal(eval(weights_) + Arguments{"--device", "cuda"}, "device cuda: ");
+    }
+}
+
+TEST_F(Cli, TheCpuRefusesLowPrecision) {
+    expect_refusal(eval(weights_) + Arguments{"--device", "cpu", "--precision", "bf16"}, "precision bf16 needs a GPU");
+}
+
+TEST_F(Cli, TheEmulatedDeviceGivesTheSameLogits) {
+    const Arguments few{"--select", "torch-randperm:0:3", "--split", "train", "--logits"};
+    ASSERT_EQ(lethe(eval(weights_) + few + Arguments{"cpu.safetensors", "--device", "cpu"}).code, 0);
+    ASSERT_EQ(lethe(eval(weights_) + few + Arguments{"emulated.safetensors", "--device", "emulated"}).code, 0);
+    const auto logits = [&](const char* file) { return read_weights(folder_.path(file)).state.at(0).second; };
+    EXPECT_TRUE(close(logits("emulated.safetensors"), logits("cpu.safetensors"), network));
 }
 
 TEST_F(Cli, ARunIsContinuedOnlyWithTheSameSettings) {

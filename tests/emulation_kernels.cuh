@@ -68,6 +68,14 @@ __global__ void halves_kernel(int* y) {
     y[t] = value + __shfl_sync(full_warp, value, 31);
 }
 
+// The odd lanes leave before the others ask which lanes there are.
+__global__ void active_lanes_kernel(unsigned* y) {
+    if (threadIdx.x % 2 == 1) return;
+    __syncwarp(0x55555555u);
+    y[threadIdx.x] = __activemask();
+    __syncwarp(0x55555555u);
+}
+
 // A lane outside the mask is read.
 __global__ void outside_mask_kernel(float* y) {
     if (threadIdx.x < 16) y[threadIdx.x] = __shfl_down_sync(0x0000ffffu, 1.0f, 8);

@@ -147,6 +147,12 @@ TEST_P(EmulationTest, VotesOfPartialWarpsAfterEarlyExit) {
     }
 }
 
+TEST_P(EmulationTest, LanesThatHaveEndedAreNotActive) {
+    DeviceArray<unsigned> out(std::vector<unsigned>(32, 0));
+    launch<active_lanes_kernel>(1, 32, 0, nullptr, out.data());
+    for (std::size_t lane = 0; lane < 32; ++lane) EXPECT_EQ(out.values()[lane], lane % 2 == 1 ? 0u : 0x55555555u);
+}
+
 TEST_P(EmulationTest, ReductionsAreRepeatableInBlocksOfAnyShape) {
     const std::vector<float> x = iota(96, -40.0f);  // sums to 720
     DeviceArray<float> in(x), sums(std::size_t{288}), largest(std::size_t{288});
@@ -222,6 +228,25 @@ TEST(EmulatedTypes, Bfloat16RoundsToNearestEven) {
     for (const auto& [value, expected] : cases) EXPECT_EQ(__bfloat162float(__float2bfloat16(value)), expected);
     const float nan = std::bit_cast<float>(0x7f800001u);  // its upper half alone would be infinity
     EXPECT_TRUE(std::isnan(__bfloat162float(__float2bfloat16(nan))));
+}
+
+TEST(EmulatedTypes, DeviceMathematics) {
+    EXPECT_EQ(rsqrtf(16.0f), 0.25f);
+    EXPECT_EQ(__expf(0.0f), 1.0f);
+    const float a = 1.0f + std::numeric_limits<float>::epsilon();
+    EXPECT_EQ(__fsub_rn(__fmul_rn(a, a), __fadd_rn(a, a - 1.0f)), 0.0f) << "the product must be rounded";
+    EXPECT_GT(__fmaf_rn(a, a, -__fadd_rn(a, a - 1.0f)), 0.0f) << "the product must not be rounded";
+    EXPECT_EQ(__fdiv_rn(__fsqrt_rn(9.0f), 2.0f), 1.5f);
+    EXPECT_EQ(__uint_as_float(__float_as_uint(-2.5f)), -2.5f);
+    EXPECT_EQ(__float_as_int(__int_as_float(7)), 7);
+    EXPECT_EQ(__umulhi(0x80000000u, 6u), 3u);
+    EXPECT_EQ(__popc(0xf0f0u), 8);
+    EXPECT_EQ(__clz(1), 31);
+    EXPECT_EQ(__ffs(0), 0);
+    EXPECT_EQ(__ffs(8), 4);
+    EXPECT_EQ(min(std::int64_t{1} << 40, 7), 7);
+    EXPECT_EQ(max(std::int64_t{1} << 40, 7), std::int64_t{1} << 40);
+    EXPECT_EQ(max(std::numeric_limits<float>::quiet_NaN(), 1.0f), 1.0f) << "as fmaxf";
 }
 
 std::vector<int> places(unsigned blocks, unsigned threads) {

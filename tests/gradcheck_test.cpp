@@ -172,6 +172,31 @@ void add_convolution_cases(std::vector<Case>& cases) {
     }
 }
 
+// Where relus meet convolutions, a mask is applied with the gradient it belongs to (Var::replace_masked): a chain whose
+// first result goes into a convolution, over a skip connection, and through a second convolution without a relu.
+void add_masked_case(std::vector<Case>& cases) {
+    const Shape x{2, 16, 5, 4}, w{16, 16, 3, 3};
+    const Conv2d op{1, 1};
+    cases.push_back({"masked_chain",
+                     {random_tensor(x, 81), random_tensor(w, 82, 0.1f), random_tensor({16}, 83), random_tensor(x, 84)},
+                     [op](const std::vector<Var>& v) {
+                         const Var first = conv2d_fused(v[0], v[1], v[2], v[3], true, op);
+                         const Var second = conv2d_fused(first, v[1], v[2], Var(), true, op);
+                         const Var projection = conv2d_fused(first, v[1], v[2], Var(), false, op);
+                         const Var third = conv2d_fused(second, v[1], v[2], projection, true, op);
+                         return conv2d_fused(third, v[1], v[2], first, true, op);
+                     },
+                     [op](const Inputs& in) {
+                         const Array none(in[3].shape);
+                         const auto layer = [&](const Array& from, const Array& added, bool relu) {
+                             return fused({from, in[1], in[2], added}, relu, op);
+                         };
+                         const Array first = layer(in[0], in[3], true);
+                         const Array second = layer(first, none, true), projection = layer(first, none, false);
+                         return layer(layer(second, projection, true), first, true);
+                     }});
+}
+
 void add_layer_cases(std::vector<Case>& cases) {
     const Shape x{2, 4, 6, 5};
     cases.push_back({"max_pool2d",
@@ -256,6 +281,7 @@ void add_reduction_cases(std::vector<Case>& cases) {
 std::vector<Case> all_cases() {
     std::vector<Case> cases;
     add_convolution_cases(cases);
+    add_masked_case(cases);
     add_layer_cases(cases);
     add_reduction_cases(cases);
     add_elementwise_cases(cases);

@@ -37,7 +37,7 @@ done)");
     }
 
     Outcome run(const std::string& lacks, int user_id, const std::string& arguments = "") const {
-        const std::string command = "LACKS='" + lacks + "' USER_ID=" + std::to_string(user_id) + " PATH='" +
+        const std::string command = "LETHE_NVCC= LACKS='" + lacks + "' USER_ID=" + std::to_string(user_id) + " PATH='" +
                                     folder_.path() + "':\"$PATH\" '" LETHE_SOURCE_DIR "/tools/setup' " + arguments +
                                     " 2>&1";
         FILE* pipe = popen(command.c_str(), "r");

@@ -117,7 +117,7 @@ std::unique_ptr<Model> Command::load_model() {
     if (!stem.empty()) spec.stem = stem;
     if (classes > 0) spec.classes = classes;
     if (!normalize.empty()) set_normalization(spec, normalize);
-    auto model = std::make_unique<Model>(spec);
+    auto model = std::make_unique<Model>(spec, std::nullopt);
     try {
         model->load_state(file.state);
     } catch (const Error& error) {

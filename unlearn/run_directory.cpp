@@ -82,7 +82,8 @@ RunDirectory::RunDirectory(const std::filesystem::path& path, const std::string&
     }
     check(holds_only_beginnings(path), "run directory ", path.string(),
           " is not empty and holds no run of Lethe; give another --out");
-    write_json("environment.json", environment(device_named(config.value("device", "cpu"))));
+    const std::string device = config.contains("device") ? config.at("device").get<std::string>() : "cpu";
+    write_json("environment.json", environment(device_named(device)));
     write_json(config_file, full);  // last: its presence says that the directory is a run
 }
 

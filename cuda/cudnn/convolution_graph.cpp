@@ -56,8 +56,8 @@ public:
             .set_compute_data_type(fe::DataType_t::FLOAT);
     }
 
-    // The residual is added before the bias: cuDNN's precompiled kernels match that order only.
-    // Describes the computation; returns the operands it reads and writes, in ascending order.
+    // Describes the computation; returns the operands it reads and writes, in ascending order. The residual is added
+    // before the bias: cuDNN's precompiled kernels match that order only.
     std::vector<Operand> build() {
         switch (key_.kind) {
             case ConvolutionKind::forward:
@@ -176,8 +176,7 @@ bool masked(const ConvolutionKey& key) {
     return key.kind == ConvolutionKind::grad_x_relu_mask || key.kind == ConvolutionKind::grad_x_skip_relu_mask;
 }
 
-// The generic fallback of a masked gradient is not worth having: a plain grad_x and an elementwise kernel behind it are
-// faster.
+// Without the generic fallback of a masked gradient, callers run grad_x and an elementwise kernel, both precompiled.
 std::vector<fe::HeurMode_t> heuristics(const ConvolutionKey& key) {
     if (masked(key)) return {fe::HeurMode_t::A};
     return {fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK};

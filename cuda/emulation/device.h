@@ -119,9 +119,6 @@ inline unsigned __activemask() { return emulation::lanes_not_ended(); }
 #undef LETHE_SITE
 #undef LETHE_CALLER
 
-inline void __threadfence() {}
-inline void __threadfence_block() {}
-
 // One thread runs at a time, and it is not interrupted here: plain code is atomic.
 template <class T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
@@ -133,18 +130,6 @@ template <class T>
 T atomicMax(T* address, std::type_identity_t<T> value) {
     const T old = *address;
     if (value > old) *address = value;
-    return old;
-}
-template <class T>
-T atomicMin(T* address, std::type_identity_t<T> value) {
-    const T old = *address;
-    if (value < old) *address = value;
-    return old;
-}
-template <class T>
-T atomicExch(T* address, std::type_identity_t<T> value) {
-    const T old = *address;
-    *address = value;
     return old;
 }
 template <class T>

@@ -28,7 +28,6 @@ constexpr ErrorText error_texts[] = {
     LETHE_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
     LETHE_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     LETHE_ERROR(cudaErrorIllegalState, "the operation cannot be performed in the present state"),
-    LETHE_ERROR(cudaErrorNotReady, "device not ready"),
     LETHE_ERROR(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing"),
     LETHE_ERROR(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture"),
     LETHE_ERROR(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream"),

@@ -106,7 +106,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     }
     return cudaSuccess;
 }
-cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
 
 // A capture spans one stream here: no dependency may lead into or out of it.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
@@ -134,7 +133,6 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     if (!is_event(event)) return result(cudaErrorInvalidResourceHandle);
     return result(event->captured_in == nullptr ? cudaSuccess : cudaErrorCapturedEvent);
 }
-cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
     for (const cudaEvent_t event : {start, end})

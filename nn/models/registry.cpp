@@ -9,14 +9,14 @@ Architecture cifar(int64_t depth, const char* parameters) {
     return {"resnet" + std::to_string(depth),
             concat("CIFAR ResNet, option-A shortcuts, ", parameters, " parameters"),
             {"cifar"},
-            [depth](const ModelSpec& spec, uint64_t seed) { return build_resnet_cifar(spec, seed, depth); }};
+            [depth](const ModelSpec& spec, Seed seed) { return build_resnet_cifar(spec, seed, depth); }};
 }
 
 Architecture imagenet(const char* name, std::vector<int64_t> blocks, bool bottleneck, const char* parameters) {
     return {name,
             concat("torchvision ResNet, ", parameters, " parameters at 1000 classes"),
             {"imagenet", "cifar", "cifar-maxpool"},
-            [blocks = std::move(blocks), bottleneck](const ModelSpec& spec, uint64_t seed) {
+            [blocks = std::move(blocks), bottleneck](const ModelSpec& spec, Seed seed) {
                 return build_resnet(spec, seed, blocks, bottleneck);
             }};
 }

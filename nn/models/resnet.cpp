@@ -46,7 +46,7 @@ private:
 
 class ResNet : public Module {
 public:
-    ResNet(const ModelSpec& spec, uint64_t seed, const std::vector<int64_t>& blocks, bool bottleneck)
+    ResNet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks, bool bottleneck)
         : init_(seed),
           max_pool_(spec.stem != "cifar"),
           stem_(init_, "conv1", "bn1", 3, 64, spec.stem == "imagenet" ? 7 : 3, spec.stem == "imagenet" ? 2 : 1) {
@@ -81,7 +81,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Module> build_resnet(const ModelSpec& spec, uint64_t seed, const std::vector<int64_t>& blocks,
+std::unique_ptr<Module> build_resnet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks,
                                      bool bottleneck) {
     return std::make_unique<ResNet>(spec, seed, blocks, bottleneck);
 }

@@ -32,7 +32,7 @@ private:
 
 class ResNetCifar : public Module {
 public:
-    ResNetCifar(const ModelSpec& spec, uint64_t seed, int64_t depth)
+    ResNetCifar(const ModelSpec& spec, Seed seed, int64_t depth)
         : init_(seed), stem_(init_, "conv1", "bn1", 3, 16, 3, 1), head_(init_, 64, spec.classes) {
         add_child("", stem_);
         const int64_t blocks_per_stage = (depth - 2) / 6;
@@ -63,7 +63,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Module> build_resnet_cifar(const ModelSpec& spec, uint64_t seed, int64_t depth) {
+std::unique_ptr<Module> build_resnet_cifar(const ModelSpec& spec, Seed seed, int64_t depth) {
     return std::make_unique<ResNetCifar>(spec, seed, depth);
 }
 
