@@ -196,8 +196,12 @@ class Program:
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def ask(self, count, variant):
-        self.process.stdin.write(f"run {count} {variant}\n")
-        self.process.stdin.flush()
+        """One question at a time: seconds() must follow."""
+        try:
+            self.process.stdin.write(f"run {count} {variant}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended, as seconds() will find
 
     def seconds(self, deadline):
         ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
@@ -240,11 +244,11 @@ def start(args):
 def measure(programs, args, deadline):
     """Milliseconds per round of every variant: {(job, precision, who, variant): [...]}."""
     times = {(*key, variant): [] for key, program in programs.items() for variant in program.variants}
-    for key, program in programs.items():  # warm up: all import and plan at the same time
-        for variant in program.variants:
-            program.ask(3, variant)
-    for program in programs.values():
-        for _ in program.variants:
+    for i in range(max(len(program.variants) for program in programs.values())):  # warm up: all at the same time
+        warming = [program for program in programs.values() if i < len(program.variants)]
+        for program in warming:
+            program.ask(3, program.variants[i])
+        for program in warming:
             program.seconds(deadline)
     keys, longest = list(times), 0.0
     for i in range(args.rounds):

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Kernels that may use a stack or spill: how the name without namespaces begins -> why.
 ACCEPTED = {}
 
+LOCAL_MEMORY = r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
+
 # A multiprocessor of compute capability 9.0.
 REGISTERS, SHARED_BYTES, THREADS = 65536, 227 * 1024, 2048
 
@@ -56,7 +58,7 @@ def parse(log, source):
         elif match := re.search(r"Function properties for (\S+)", line):
             # Functions that were not inlined are described too, and called with a stack.
             current = kernels.get(match[1]) or functions.setdefault(match[1], Kernel(match[1], source))
-        elif current and (match := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line)):
+        elif current and (match := re.search(LOCAL_MEMORY, line)):
             current.stack, current.spill_stores, current.spill_loads = (int(number) for number in match.groups())
         elif current and (match := re.search(r"Used (\d+) registers", line)):
             current.registers = int(match[1])
@@ -77,7 +79,7 @@ def short(name):
         if letter == "(" and depth == 0:
             end = i
             break
-    return re.sub(r"\blethe::(\w+::)*", "", name[:end])
+    return re.sub(r"\blethe::(\w+::)*", "", name[:end]).replace("__nv_bfloat16", "Bf16").replace("> >", ">>")
 
 
 def demangle(kernels):
@@ -98,12 +100,11 @@ def compile_one(nvcc, arch, source, folder):
 
 
 def table(kernels):
-    width = max(len(kernel.name) for kernel in kernels)
-    print(f"{'kernel':{width}}  registers  threads/SM  shared  stack  spill st/ld  source")
+    print("registers  threads/SM  shared  stack  spill st/ld  kernel")
     for k in sorted(kernels, key=lambda k: (-k.registers, k.name)):
         spills = f"{k.spill_stores}/{k.spill_loads}"
-        print(f"{k.name:{width}}  {k.registers:9}  {k.threads_per_multiprocessor():10}  {k.shared:6}  {k.stack:5}  "
-              f"{spills:>11}  {k.source}")
+        print(f"{k.registers:9}  {k.threads_per_multiprocessor():10}  {k.shared:6}  {k.stack:5}  {spills:>11}  "
+              f"{k.name} ({k.source})")
 
 
 def main():

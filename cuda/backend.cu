@@ -114,6 +114,7 @@ private:
         check_cuda(cudaEventSynchronize(slot.free.get()), "cudaEventSynchronize");
         allocator_.release(slot.there, slot.bytes);
         slot.there = nullptr;
+        slot.bytes = 0;  // true even when one of the next two throws
         slot.here = make_pinned(bytes);
         slot.there = allocator_.allocate(bytes);
         slot.bytes = bytes;
@@ -152,8 +153,8 @@ std::string CudaBackend::description() const {
 
 void CudaBackend::copy_from_host(void* to, const void* from, std::size_t bytes) {
     check(recording_arena_ == 0, "cuda: a recorded step must not read the CPU's memory");
-    // `from` is pageable memory: CUDA has taken its contents when this returns.
     check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "cudaMemcpyAsync");
+    synchronize();  // CUDA does not promise to have read pageable memory before; what must not wait uses an Uploader
 }
 
 void CudaBackend::copy_to_host(void* to, const void* from, std::size_t bytes) {

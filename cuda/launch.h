@@ -52,9 +52,10 @@ void launch(void (*)(Parameter...), dim3 grid, dim3 block, std::size_t shared, c
             std::type_identity_t<Parameter>... arguments) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
     const cudaError_t status = start<kernel>(grid, block, shared, stream, arguments...);
-    check(status == cudaSuccess, "cannot launch ", kernel_name<kernel>(), " on a grid of ", grid.x, "x", grid.y, "x",
-          grid.z, " blocks of ", block.x, "x", block.y, "x", block.z, " threads with ", shared,
-          " bytes of dynamic shared memory: ", cudaGetErrorString(status));
+    if (status == cudaSuccess) return;
+    fail("cannot launch ", kernel_name<kernel>(), " on a grid of ", grid.x, "x", grid.y, "x", grid.z, " blocks of ",
+         block.x, "x", block.y, "x", block.z, " threads with ", shared,
+         " bytes of dynamic shared memory: ", cudaGetErrorString(status));
 }
 
 }  // namespace detail

@@ -187,9 +187,11 @@ Tensor predict(Model& twin, const Tensor& images) {
         logits.rows(begin, end).copy_from(part.value());
     };
     // On the CPU, 16 images of a CIFAR ResNet keep their activations in a core's cache, and whole-net chunks need no
-    // barrier per layer. A GPU is filled by hundreds.
+    // barrier per layer. A GPU is filled by hundreds of them, or fewer larger ones.
     const bool concurrent = backend(twin.device()).concurrent();
-    const int64_t chunk = concurrent ? 16 : 500, chunks = (n + chunk - 1) / chunk;
+    const int64_t filling =
+        std::clamp<int64_t>(512 * 32 * 32 / std::max<int64_t>(1, images.dim(2) * images.dim(3)), 1, 512);
+    const int64_t chunk = concurrent ? 16 : filling, chunks = (n + chunk - 1) / chunk;
     const auto predict_chunk = [&](int64_t i) { predict_rows(i * chunk, std::min(n, (i + 1) * chunk)); };
     if (concurrent)
         parallel_for(chunks, predict_chunk);

@@ -36,20 +36,34 @@ std::size_t CachingAllocator::rounded(std::size_t bytes) const {
 }
 
 void* CachingAllocator::take(std::size_t size) {
-    Bins& bins = open_ == 0 ? free_ : arenas_[open_];
-    std::vector<void*>& bin = bins[size];
-    if (!bin.empty()) {
-        void* block = bin.back();
-        bin.pop_back();
-        ++stats_.hits;
-        stats_.cached_bytes -= size;
-        return block;
-    }
+    void* block = open_ != 0 ? pop(arenas_[open_][size], size) : nullptr;
+    if (block != nullptr) return block;
+    block = pop(free_[size], size);
+    if (block == nullptr) block = from_source(size);
+    if (open_ != 0)
+        owner_[block] = open_;  // a cached block joins the arena: what ran before the recording has its memory
+    return block;
+}
+
+void* CachingAllocator::pop(std::vector<void*>& bin, std::size_t size) {
+    if (bin.empty()) return nullptr;
+    void* block = bin.back();
+    bin.pop_back();
+    ++stats_.hits;
+    stats_.cached_bytes -= size;
+    return block;
+}
+
+void* CachingAllocator::from_source(std::size_t size) {
     void* block = source_.allocate(size);
+    // Blocks cached in other sizes may be in the way. While a step is being recorded they stay: giving memory back
+    // waits for the device, which a recording forbids.
+    if (block == nullptr && open_ == 0) {
+        release_cached();
+        block = source_.allocate(size);
+    }
     check(block != nullptr, "out of memory: cannot allocate ", size, " bytes");
     ++stats_.system_allocations;
-    bin.reserve(16);
-    if (open_ != 0) owner_[block] = open_;
     return block;
 }
 
@@ -104,6 +118,10 @@ void CachingAllocator::drop_arena(Arena arena) noexcept {
 
 void CachingAllocator::trim() noexcept {
     const std::lock_guard lock(mutex_);
+    release_cached();
+}
+
+void CachingAllocator::release_cached() noexcept {
     for (auto& [size, blocks] : free_) {
         for (void* block : blocks) source_.release(block);
         stats_.cached_bytes -= size * blocks.size();

@@ -46,7 +46,7 @@ public:
     // Returns all cached blocks to the system.
     void trim() noexcept;
 
-    // Between begin_arena() and end_arena() memory comes from an arena of its own and goes back to it, also later,
+    // Between begin_arena() and end_arena() every block handed out joins the arena, and goes back to it, also later,
     // until drop_arena(): a recorded step replays with the addresses it was recorded with, so nobody else may get them.
     // Arenas do not nest. Throws Error when one is open already.
     using Arena = uint64_t;
@@ -64,6 +64,9 @@ public:
 private:
     std::size_t rounded(std::size_t bytes) const;
     void* take(std::size_t size);  // from the open arena or the common cache, else from the source
+    void* pop(std::vector<void*>& bin, std::size_t size);  // null when it is empty
+    void* from_source(std::size_t size);
+    void release_cached() noexcept;
 
     using Bins = std::map<std::size_t, std::vector<void*>>;
     Source source_;

@@ -9,6 +9,8 @@
 #include "data/file.h"
 #include "data/weights.h"
 #include "nn/model.h"
+#include "tensor/backend.h"
+#include "tensor/error.h"
 #include "tests/support/compare.h"
 #include "tests/support/program.h"
 

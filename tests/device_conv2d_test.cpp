@@ -42,7 +42,7 @@ struct Problem {
           x(prepare(random_tensor({c.images, c.channels, c.height, c.width}, 1))),
           w(prepare(random_tensor({c.filters, c.channels, c.kernel, c.kernel}, 2,
                                   unit(std::max(c.channels, c.filters) * c.kernel * c.kernel)))),
-          bias(random_tensor({c.filters}, 3)),
+          bias(prepare(random_tensor({c.filters}, 3))),
           grad_y(prepare(random_tensor(op.output_shape(x.shape(), w.shape()), 4))),
           residual(prepare(random_tensor(grad_y.shape(), 5))),
           positions(c.images * grad_y.dim(2) * grad_y.dim(3)),

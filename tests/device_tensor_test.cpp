@@ -108,6 +108,16 @@ TEST_P(DeviceTensor, ARecordedStepTakesNoMemoryWhenItRuns) {
 
 INSTANTIATE_TEST_SUITE_P(Device, DeviceTensor, all_devices(), device_name);
 
+TEST(DeviceTests, RunOnAGpu) {
+    if (gpu_problem().empty()) {
+        EXPECT_EQ(all_device_names().back(), "cuda");
+    } else if (gpu_required()) {
+        FAIL() << gpu_problem();
+    } else {
+        GTEST_SKIP() << "the device tests run on the CPU and the emulator only: " << gpu_problem();
+    }
+}
+
 TEST(DeviceNames, AreKnown) {
     for (const Device device : {Device::cpu, Device::cuda, Device::emulated})
         EXPECT_EQ(device_named(name(device)), device);

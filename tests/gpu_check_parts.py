@@ -20,6 +20,7 @@ import benchmarks  # noqa: E402
 import bundle  # noqa: E402
 import check  # noqa: E402
 import device_tests  # noqa: E402
+import end_to_end  # noqa: E402
 import layout  # noqa: E402
 import machine  # noqa: E402
 import report  # noqa: E402
@@ -177,6 +178,23 @@ class Weights(InFolder):
         self.assertEqual(weights.worst_share(other, expected, before)[0], math.inf)
 
 
+    def test_rows_of_a_file_have_distances(self):
+        first, second = self.write("first", x=("F32", [0, 0, 1, 1])), self.write("second", x=("F32", [3, 4, 1, 1]))
+        self.assertEqual(weights.row_distances(first, second, 2), [5.0, 0.0])
+
+    def test_a_run_continues_behind_another_runs_attack(self):
+        finished = self.folder / "finished"
+        finished.mkdir()
+        for name in ("inputs.json", "forget_set.json", "before.json", "attack.json", "adversarial.safetensors",
+                     "importance.json"):
+            (finished / name).write_text("made up")
+        (finished / "config.json").write_text(json.dumps({"device": "cpu", "seed": 0}))
+        continued = end_to_end.continue_from(finished, self.folder / "continued", "cuda")
+        self.assertEqual(json.loads((continued / "config.json").read_text()), {"device": "cuda", "seed": 0})
+        self.assertTrue((continued / "attack.json").exists())
+        self.assertFalse((continued / "importance.json").exists())
+
+
 class Reports(InFolder):
     def stages(self):
         good, slow = Stage("tests", 10, 2.5), Stage("benchmarks", 10, 9.0)
@@ -227,16 +245,21 @@ class Reports(InFolder):
         def broken(run, stage, deadline):
             raise FileNotFoundError("made-up.json")
 
+        def long(run, stage, deadline):
+            time.sleep(deadline - time.monotonic())
+            stage.check("made up", PASSED)
+
         before = dict(check.STAGES)
         check.STAGES.clear()
-        check.STAGES.update({"one": (broken, 1), "two": (broken, 1)})
+        check.STAGES.update({"broken": (broken, 1), "long": (long, 1), "late": (long, 1)})
         try:
-            run = self.make_run()
-            stages = check.perform(run, ["one", "two"], time.monotonic() - 16, 0.5, lambda line: None)
+            deadline = time.monotonic() + check.REPORT_SECONDS + 2.5
+            stages = check.perform(self.make_run(), ["broken", "long", "late"], deadline, lambda line: None)
         finally:
             check.STAGES.clear()
             check.STAGES.update(before)
-        self.assertEqual([stage.status for stage in stages], [CUT, FAILED])
+        self.assertEqual([stage.status for stage in stages], [FAILED, PASSED, CUT])
+        self.assertGreater(stages[1].seconds, stages[1].share)  # what "broken" left
 
     def test_labs_and_comparisons_meet_their_targets_by_name(self):
         stage = Stage("benchmarks", 1)

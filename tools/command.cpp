@@ -24,10 +24,10 @@ double shortest(float value) {
 Command::Command(CLI::App& root, const std::string& name, const std::string& summary, const std::string& example)
     : app_(root.add_subcommand(name, summary)) {
     app_->footer("Example:\n  " + example);
-    option("device", device,
-           "where to compute: auto (a GPU when one works, else the CPU), cpu, cuda, or emulated (the CUDA kernels "
-           "thread by "
-           "thread on the CPU: slow, for study)")
+    option(
+        "device", device,
+        "where to compute: auto (a GPU when one works, else the CPU), cpu, cuda, or emulated (the CUDA kernels on the "
+        "CPU, thread by thread: slow, for study)")
         ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}));
     option("precision", precision, "on a GPU: strict float32, tf32, or bf16 activations with float32 weights")
         ->check(CLI::IsMember({"strict", "tf32", "bf16"}));
@@ -61,7 +61,7 @@ void Command::choose_device() {
     try {
         backend(Device::cuda);
         device = "cuda";
-    } catch (const Error&) {
+    } catch (const std::exception&) {
         return;  // no GPU here: that is what "auto" is for
     }
     say(concat("device cuda: ", backend(Device::cuda).description()));

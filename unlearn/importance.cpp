@@ -69,7 +69,8 @@ void backward_of_mean_norm(Model& model, const Tensor& images, BatchNormMode mod
 
 // A GPU takes many samples at once: one backward pass gives the sum of their gradients' magnitudes.
 std::vector<Tensor> per_sample_at_once(const Model& model, const Tensor& images, bool squared) {
-    constexpr int64_t chunk = 256;
+    // 256 CIFAR images, or as many pixels.
+    const int64_t chunk = std::max<int64_t>(1, 256 * 32 * 32 / (images.dim(2) * images.dim(3)));
     const std::unique_ptr<Model> own = Clones(model).take();
     const Parameters parameters = own->net().parameters();
     std::vector<Tensor> omega = zeros_like(parameters);

@@ -83,9 +83,9 @@ PgdResult Attack::run(const Tensor& start, const std::function<void(int64_t)>& p
 // success goes row by row: none waits for its neighbours.
 int64_t Attack::rows_per_task() const {
     if (options_.early_stop) return 1;
-    constexpr int64_t rows_that_fill_a_gpu = 1024;
     const int64_t rows = std::max<int64_t>(1, images_.dim(0)), workers = threads();
-    if (!device_.concurrent()) return std::min(rows, rows_that_fill_a_gpu);
+    // A GPU is filled by 1024 CIFAR images; of larger ones as many pixels, for memory's sake.
+    if (!device_.concurrent()) return std::clamp<int64_t>(1024 * 32 * 32 / (images_.dim(2) * images_.dim(3)), 1, rows);
     const int64_t at_once = std::min(options_.chunk, rows) * workers;
     const int64_t tasks = (rows + at_once - 1) / at_once * workers;
     return (rows + tasks - 1) / tasks;

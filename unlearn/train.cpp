@@ -44,8 +44,13 @@ private:
         Tensor images, labels, logits, loss;
         StepGraph graph;
     };
+    // A batch where its step expects it; the labels also here, to count what is right.
+    struct Loaded {
+        Recorded* step = nullptr;
+        Tensor labels;
+    };
     Batch batch_of(int64_t step);
-    Recorded& upload(const Batch& batch);
+    Loaded load_batch(int64_t step);
     void run(Recorded& step);
     double rate() const;
     double seconds() const;
@@ -57,8 +62,7 @@ private:
     std::unique_ptr<Backend::Uploader> uploader_;
     Optimizer optimizer_;
     std::map<int64_t, Recorded> recorded_;  // by batch size: the last batch of an epoch may be smaller
-    Batch prepared_;                        // of step prepared_step_
-    int64_t prepared_step_ = -1;
+    Loaded next_;                           // of step step_, where it was loaded ahead
     int64_t steps_per_epoch_ = 0, step_ = 0;
     std::vector<int64_t> order_;  // of epoch order_epoch_
     int64_t order_epoch_ = -1;
@@ -96,7 +100,6 @@ double Training::rate() const {
 }
 
 Training::Batch Training::batch_of(int64_t step) {
-    if (step == prepared_step_) return std::move(prepared_);
     const int64_t epoch = step / steps_per_epoch_, size = data_.size();
     if (epoch != order_epoch_) {
         order_ = Random(options_.seed, Purpose::shuffle).permutation(size, static_cast<uint64_t>(epoch));
@@ -115,12 +118,13 @@ Training::Batch Training::batch_of(int64_t step) {
     return batch;
 }
 
-Training::Recorded& Training::upload(const Batch& batch) {
+Training::Loaded Training::load_batch(int64_t number) {
+    const Batch batch = batch_of(number);
     Recorded& step = recorded_.try_emplace(batch.images.dim(0), device_).first->second;
     if (device_.device() == Device::cpu) {
         step.images = batch.images;
         step.labels = batch.labels;
-        return step;
+        return {&step, batch.labels};
     }
     if (!step.images.defined()) {
         step.images = Tensor::empty(batch.images.shape(), DType::float32, device_.device());
@@ -128,7 +132,7 @@ Training::Recorded& Training::upload(const Batch& batch) {
     }
     uploader_->send(batch.images, step.images);
     uploader_->send(batch.labels, step.labels);
-    return step;
+    return {&step, batch.labels};
 }
 
 void Training::run(Recorded& step) {
@@ -149,22 +153,19 @@ TrainTrace Training::step() {
     trace.epoch = step_ / steps_per_epoch_;
     trace.steps_per_epoch = steps_per_epoch_;
     trace.lr = rate();
-    const Batch batch = batch_of(step_);
-    trace.total = batch.images.dim(0);
+    const Loaded batch = next_.step != nullptr ? std::exchange(next_, {}) : load_batch(step_);
+    trace.total = batch.labels.dim(0);
     optimizer_.set_lr(static_cast<float>(trace.lr));
     optimizer_.prepare_step();
-    Recorded& step = upload(batch);
-    run(step);
+    run(*batch.step);
     ++step_;
-    if (!device_.concurrent() && !done()) {  // while the device computes
-        prepared_ = batch_of(step_);
-        prepared_step_ = step_;
-    }
-    const Tensor loss = step.loss.cpu();
+    // While a GPU computes, the next batch is cut out, augmented and sent after it.
+    if (!device_.concurrent() && !done()) next_ = load_batch(step_);
+    const Tensor loss = batch.step->loss.cpu();
     trace.loss = std::accumulate(loss.values().begin(), loss.values().end(), 0.0) / static_cast<double>(trace.total);
     check(std::isfinite(trace.loss), "train: the loss is ", trace.loss, " at step ", step_,
           "; a smaller learning rate or a longer warm-up may help");
-    trace.correct = evaluate_logits(step.logits.cpu(), batch.labels.int64_values()).accuracy.correct;
+    trace.correct = evaluate_logits(batch.step->logits.cpu(), batch.labels.int64_values()).accuracy.correct;
     trace.step = step_;
     trace.seconds = seconds();
     return trace;

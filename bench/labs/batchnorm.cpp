@@ -1,6 +1,7 @@
 #include "bench/labs/batchnorm.h"
 
 #include <cmath>
+#include <utility>
 
 #include "bench/labs/lab.h"
 #include "cuda/backend.h"
@@ -21,23 +22,28 @@ struct Statistics {
     double mean, root_mean_square, inv_std;
 };
 
-Statistics statistics(const Layer& layer, std::int64_t channel) {
+// Of every channel, in the order of memory.
+std::vector<Statistics> statistics(const Layer& layer) {
+    const auto channels = static_cast<std::size_t>(layer.channels());
     const auto count = static_cast<double>(layer.pixels());
-    const float* x = layer.x.data();
-    double sum = 0.0, squares = 0.0, distances = 0.0;
-    for (std::int64_t at = channel; at < layer.x.numel(); at += layer.channels()) {
-        const auto value = static_cast<double>(x[at]);
-        sum += value;
-        squares += value * value;
+    std::vector<double> sums(channels), squares(channels), distances(channels);
+    std::size_t c = 0;
+    const auto next = [&] { return std::exchange(c, c + 1 < channels ? c + 1 : 0); };
+    for (const float value : layer.x.values()) {
+        const auto x = static_cast<double>(value);
+        const std::size_t channel = next();
+        sums[channel] += x;
+        squares[channel] += x * x;
     }
-    for (std::int64_t at = channel; at < layer.x.numel(); at += layer.channels())
-        distances += std::pow(static_cast<double>(x[at]) - sum / count, 2);
-    return {sum / count, std::sqrt(squares / count), 1.0 / std::sqrt(distances / count + static_cast<double>(eps))};
-}
-
-std::vector<Statistics> all_statistics(const Layer& layer) {
+    for (const float value : layer.x.values()) {
+        const std::size_t channel = next();
+        const double distance = static_cast<double>(value) - sums[channel] / count;
+        distances[channel] += distance * distance;
+    }
     std::vector<Statistics> all;
-    for (std::int64_t c = 0; c < layer.channels(); ++c) all.push_back(statistics(layer, c));
+    for (std::size_t channel = 0; channel < channels; ++channel)
+        all.push_back({sums[channel] / count, std::sqrt(squares[channel] / count),
+                       1.0 / std::sqrt(distances[channel] / count + static_cast<double>(eps))});
     return all;
 }
 
@@ -87,7 +93,7 @@ Problem problem(const Size& size) {
     problem.in = {layer.x, layer.gamma, layer.beta};
     problem.out = {unwritten(layer.x.shape()), unwritten({c}), unwritten({c})};
     problem.workspace = batchnorm_workspace(layer.pixels(), c);
-    problem.oracle = [layer, of = all_statistics(layer)](std::int64_t i) { return expected(layer, of, i); };
+    problem.oracle = [layer, of = statistics(layer)](std::int64_t i) { return expected(layer, of, i); };
     problem.versions = {{"v1", "a block per channel, two passes", Bound::memory, version(batchnorm_v1)},
                         {"v2", "neighbouring threads, neighbouring channels", Bound::memory, version(batchnorm_v2)},
                         {"v3", "statistics in one pass over shifted values", Bound::memory, version(batchnorm_v3)},

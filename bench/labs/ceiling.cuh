@@ -11,6 +11,7 @@ namespace LETHE_CUDA::labs {
 __global__ void fma_kernel(int rounds, float* to) {
     float chains[fma_chains];
     for (int j = 0; j < fma_chains; ++j) chains[j] = static_cast<float>(j);
+#pragma unroll 16  // next to which counting is nothing
     for (int i = 0; i < rounds; ++i)
         for (int j = 0; j < fma_chains; ++j) chains[j] = fmaf(chains[j], 0.5f, 0.5f);
     float sum = 0.0f;

@@ -1,5 +1,6 @@
 // The labs under emulation: every version of every lab is right, and one that is not is noticed.
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -29,7 +30,7 @@ struct Outcome {
 };
 
 Outcome run(RunOptions options) {
-    const auto file = std::filesystem::path(testing::TempDir()) / "labs_test.json";
+    const auto file = std::filesystem::path(testing::TempDir()) / concat("labs_test_", getpid(), ".json");
     options.json = file.string();
     std::ostringstream text;
     const int wrong = run_labs(options, text);

@@ -46,7 +46,7 @@ int run(int argc, char** argv) {
     need_gpu();
     options.full = size == "full";
     const int wrong = run_labs(options, std::cout);
-    if (wrong > 0) std::cout << "\n" << wrong << " versions are wrong\n";
+    if (wrong > 0) std::cout << "\nversions that are wrong: " << wrong << "\n";
     return wrong > 0 ? 1 : 0;
 }
 

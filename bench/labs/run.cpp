@@ -87,8 +87,12 @@ private:
         const Poison poison(bench_.device.allocator());
         Operands operands = operands_of(problem);
         bench_.wait();
-        run(operands);
-        bench_.wait();
+        try {
+            run(operands);
+            bench_.wait();
+        } catch (const Error& error) {  // of a launch or a library, or the emulator's about a kernel
+            return {false, std::numeric_limits<double>::infinity(), error.what()};
+        }
         std::vector<float> values = values_of(operands.out);
         if (name == options_.broken) values[values.size() / 2] += 1.0f + std::abs(values[values.size() / 2]);
         return checker.check(values, bound);
@@ -96,13 +100,8 @@ private:
 
     // Also keeps what came of it.
     Verdict check(const Problem& problem, const Checker& checker, const Version& version) {
-        Verdict verdict;
-        try {
-            verdict = check(problem, checker, version.name, version.bound,
-                            [&](Operands& operands) { version.run(operands, bench_.stream.get()); });
-        } catch (const Error& error) {  // of a launch, or the emulator's about a kernel
-            verdict = {false, std::numeric_limits<double>::infinity(), error.what()};
-        }
+        Verdict verdict = check(problem, checker, version.name, version.bound,
+                                [&](Operands& operands) { version.run(operands, bench_.stream.get()); });
         nlohmann::json& entry = checks_[version.name];
         entry["idea"] = version.idea;
         entry["right"] = entry.value("right", true) && verdict.right;
@@ -156,12 +155,12 @@ private:
     template <class Timed>
     void add_vendor(const Problem& problem, const Checker& checker, const Vendor& vendor, const Timed& timed,
                     std::vector<Line>& lines) {
-        bool has_plan = false;
+        bool no_plan = false;
         const auto run = [&](Operands& operands) {
-            has_plan = vendor.run(bench_.libraries.get(), operands, bench_.stream.get());
+            no_plan = !vendor.run(bench_.libraries.get(), operands, bench_.stream.get());
         };
         const Verdict verdict = check(problem, checker, vendor.name, vendor.bound, run);
-        if (!has_plan) {
+        if (no_plan) {
             text_ << "  " << vendor.name << ": n/a at " << problem.size << "\n";
         } else if (vendor.same_result && !verdict.right) {
             report_wrong(vendor.name, problem, verdict);

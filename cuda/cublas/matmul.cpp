@@ -22,12 +22,12 @@ std::string open_library() {
 
 // The library's function of the same name and type.
 template <class F>
-F* function(F*, const char* name) {
+F* function(const char* name) {
     void* address = cublas_problem().empty() ? dlsym(library, name) : nullptr;
     check(address != nullptr, "cuBLASLt: the library has no ", name);
     return reinterpret_cast<F*>(address);
 }
-#define LETHE_CUBLAS(name) function(&::name, #name)
+#define LETHE_CUBLAS(name) function<decltype(::name)>(#name)
 
 void check_cublas(cublasStatus_t status, const char* what,
                   std::source_location where = std::source_location::current()) {

@@ -78,7 +78,7 @@ ConvolutionPlans::Entry ConvolutionPlans::make(const ConvolutionKey& key) {
         } else {
             entry.problem = concat("cuDNN: ", describe(key), ": no plan: ", graph.refusal());
         }
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {  // the frontend has exceptions of its own
         entry.problem = error.what();
     }
     return entry;
@@ -139,7 +139,7 @@ PlanReport plan_without_device(const ConvolutionKey& key, const std::string& dev
             break;
         }
         if (report.state != PlanReport::State::built) report.problem = graph.refusal();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
         report.problem = error.what();
     }
     return report;

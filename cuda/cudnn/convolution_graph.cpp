@@ -297,8 +297,9 @@ void ConvolutionGraph::execute(int64_t plan, cudnnHandle_t handle, cudaStream_t 
     int count = 0;
     for (const Operand operand : state_->operands) {
         const void* pointer = address(operands, operand);
-        check(pointer != nullptr && aligned(pointer), "cuDNN: ", describe(state_->key), ": an operand is at ", pointer,
-              ", expected a multiple of ", alignment);
+        if (pointer == nullptr || !aligned(pointer))
+            fail("cuDNN: ", describe(state_->key), ": an operand is at ", pointer, ", expected a multiple of ",
+                 alignment);
         addresses[static_cast<std::size_t>(count++)] = const_cast<void*>(pointer);
     }
     const cudnnStatus_t status = fe::detail::set_stream(handle, stream);

@@ -3,6 +3,8 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
+#include <cstdlib>
+
 #include "tensor/error.h"
 
 // Where NVIDIA's cudnn-frontend headers look functions up when NV_CUDNN_FRONTEND_USE_DYNAMIC_LOADING is defined.
@@ -21,6 +23,8 @@ constexpr const char* configured = LETHE_CUDNN_LIBRARY;
 void hold_run_time_compiler() { dlopen(concat("libnvrtc.so.", CUDART_VERSION / 1000).c_str(), RTLD_LAZY); }
 
 std::string open_library() {
+    // The frontend looks for a runtime library by itself, and would take an older one where both are.
+    setenv("CUDNN_FRONTEND_CUDART_LIB_NAME", concat("libcudart.so.", CUDART_VERSION / 1000).c_str(), 0);
     for (const char* file : {"libcudnn.so.9", configured}) {
         cudnn_frontend::cudnn_dlhandle = dlopen(file, RTLD_NOW | RTLD_GLOBAL);
         if (cudnn_frontend::cudnn_dlhandle == nullptr) continue;

@@ -23,6 +23,7 @@ DeviceMemory make_device_memory(int64_t bytes) {
     DeviceMemory block;
     check_cuda(cudaMalloc(block.address(), static_cast<std::size_t>(std::max<int64_t>(bytes, 1))), "cudaMalloc");
     check_cuda(cudaMemset(block.get(), fill_byte, static_cast<std::size_t>(bytes)), "cudaMemset");
+    check_cuda(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // other streams do not wait for the memset
     return block;
 }
 

@@ -12,8 +12,13 @@
 
 namespace lethe::test {
 
-// "cpu", "emulated_seed1", "emulated_seed2", "cuda". The last is always listed: where there is no GPU its tests skip
-// and say so, or fail when LETHE_REQUIRE_GPU is set.
+// Why there is no GPU to test on; empty where there is one.
+const std::string& gpu_problem();
+// LETHE_REQUIRE_GPU is set: without a GPU the tests on it fail.
+bool gpu_required();
+
+// "cpu", "emulated_seed1", "emulated_seed2" and, where there is a GPU or must be one, "cuda". One test (DeviceTests.
+// RunOnAGpu) says when there is none, so that nobody takes the others' success for a GPU's.
 std::vector<std::string> all_device_names();
 // Those whose kernels are CUDA kernels.
 std::vector<std::string> gpu_device_names();
@@ -22,7 +27,7 @@ std::vector<std::string> gpu_device_names();
 // kernel that reads what nobody wrote fails.
 class DeviceTest : public testing::TestWithParam<std::string> {
 protected:
-    void SetUp() override;  // selects the device and the order of threads, or skips
+    void SetUp() override;  // selects the device and the order of threads
     void TearDown() override;
 
     Backend& device() { return *backend_; }

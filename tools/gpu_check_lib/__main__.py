@@ -15,7 +15,7 @@ from errors import Problem
 
 DESCRIPTION = """Checks Lethe on an NVIDIA GPU within a given time, and writes a folder of results to be committed.
 
-  tools/gpu_check                      in a checkout, with a build in build/cuda
+  tools/gpu_check                      in a checkout, with a build
   tools/gpu_check --bundle-file FILE   with the programs and data of a bundle; nothing else of Lethe need be here
   tools/gpu_check --bundle [FILE]      makes such a bundle on a machine with nvcc; it needs no GPU
 
@@ -27,28 +27,30 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/gpu_check", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description=DESCRIPTION.format(stages=", ".join(check.STAGES)))
     path = pathlib.Path
-    default = layout.SCRIPTS / "build" / "cuda"
     parser.add_argument("--bundle", nargs="?", type=path, metavar="FILE", const=path("lethe-gpu.tar.xz"),
                         help="build, and pack into FILE (default: lethe-gpu.tar.xz here)")
     parser.add_argument("--dry-run", action="store_true", help="with --bundle: only list what it would build and pack")
-    parser.add_argument("--build-dir", type=path, default=default, metavar="DIR", help="default: build/cuda")
+    parser.add_argument("--build-dir", type=path, metavar="DIR",
+                        help="default: build/cuda, else build/release if that has the CUDA backend")
     parser.add_argument("--shared", type=path, metavar="DIR",
                         help="folder with data/cifar-10-batches-bin and weights/ (default: the bundle's, "
                         "$LETHE_SHARED, or ../shared)")
     parser.add_argument("--bundle-file", type=path, metavar="FILE", help="use this bundle's programs and data")
     parser.add_argument("--out", type=path, metavar="DIR", help="results (default: bench/results/DATE-gpu-NAME)")
     parser.add_argument("--minutes", type=float, default=9.0, help="end within so many minutes (default: 9)")
-    parser.add_argument("--only", metavar="STAGES", help="comma-separated stages; they share the whole time")
+    parser.add_argument("--only", metavar="STAGES",
+                        help="comma-separated stages, besides environment; they share the whole time")
     parser.add_argument("--python", default=sys.executable,
                         help="the Python that holds PyTorch (default: the one running)")
     parser.add_argument("--rehearse", action="store_true",
                         help="try the check itself where there is no GPU: the CPU plays it, in small sizes")
     args = parser.parse_args(arguments)
     args.stages = args.only.split(",") if args.only else list(check.STAGES)
+    args.build_dir = (args.build_dir or layout.usual_build()).resolve()
     unknown = [name for name in args.stages if name not in check.STAGES]
     if unknown:
         parser.error(f"--only: no stage is called {unknown[0]}; there are {', '.join(check.STAGES)}")
-    args.stages = [name for name in check.STAGES if name in args.stages]
+    args.stages = [name for name in check.STAGES if name in args.stages or name == "environment"]
     if not 0.2 <= args.minutes <= 600:
         parser.error("--minutes: from 0.2 to 600")
     if args.dry_run and not args.bundle:
@@ -85,12 +87,12 @@ def run_check(args):
         elif (layout.SCRIPTS / layout.MANIFEST).is_file():
             places = layout.from_folder(layout.SCRIPTS)
         else:
-            places = layout.from_build(args.build_dir.resolve(), instance)
+            places = layout.from_build(args.build_dir, instance)
         layout.add_data(places, args.shared.resolve() if args.shared else None, scratch)
         run = check.Run(places, gpu, results_folder(args, gpu), scratch, args.python, args.rehearse)
         check.prepare(run, driver_folders)
         print(f"{gpu.get('name', 'Rehearsal without a GPU')}; results in {run.out}", flush=True)
-        stages = check.perform(run, args.stages, begun, args.minutes, lambda line: print(line, flush=True))
+        stages = check.perform(run, args.stages, begun + 60 * args.minutes, lambda line: print(line, flush=True))
     print(f"{time.monotonic() - begun:.0f} s in all; the summary is {run.out / 'summary.md'}")
     return check.exit_code(stages)
 

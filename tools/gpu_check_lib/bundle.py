@@ -94,18 +94,14 @@ def step(command, what):
 
 def build(folder, targets):
     if not (folder / "CMakeCache.txt").is_file():
+        step(["tools/setup"], "Looking for what Lethe is built from")
         step(["cmake", "--preset", "cuda", "-B", folder], f"Configuring {folder}")
-    if not nvcc_of(folder):
+    if not layout.nvcc_of(folder):
         raise Problem(f"{folder} was configured without CUDA; a bundle needs nvcc")
     listed = step(["cmake", "--build", folder, "--target", "help"], "Reading targets")
     known = set(re.findall(r"^([\w/]+): phony", listed, re.MULTILINE))
     targets = [target for target in targets if target not in OPTIONAL or target in known]
     step(["cmake", "--build", folder, "--target", *targets], f"Building {len(targets)} programs in {folder}; minutes")
-
-
-def nvcc_of(folder):
-    match = re.search(r"^CMAKE_CUDA_COMPILER:\w+=(.*)$", (folder / "CMakeCache.txt").read_text(), re.MULTILINE)
-    return match.group(1) if match and os.access(match.group(1), os.X_OK) else None
 
 
 def add_programs(folder, tests, top):
@@ -159,13 +155,16 @@ def add_data(shared, top):
 
 
 def write_manifest(folder, top, programs, libraries, data):
-    version = re.search(r"release ([\d.]+)", machine.answer([nvcc_of(folder), "--version"]))
+    version = re.search(r"release ([\d.]+)", machine.answer([layout.nvcc_of(folder), "--version"]))
     nvcc = version.group(1) if version else "unknown"
     files = [path for part in ("bin", "lib") for path in (top / part).iterdir()]
+    frontend = layout.cached(folder, "CUDNN_FRONTEND_INCLUDE_DIR")
+    if not frontend:
+        print("Built without the headers of cudnn-frontend: convolutions will be Lethe's own, not cuDNN's")
     manifest = {"commit": machine.commit(layout.SCRIPTS), "nvcc": nvcc, "cuda_major": nvcc.split(".", maxsplit=1)[0],
                 "glibc": layout.newest_glibc(files), "made": machine.host()["time"],
                 "tests": [name for name in programs if name.endswith("_test")], "programs": programs,
-                "libraries": libraries, "data": bool(data)}
+                "libraries": libraries, "data": bool(data), "cudnn_frontend": bool(frontend)}
     (top / layout.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 

@@ -88,11 +88,12 @@ def prepare(run, driver_folders):
     run.shell = Shell(run.layout.root, environment_, hidden)
 
 
-def perform(run, names, begun, minutes, say):
-    """Runs the stages called `names`; each may use its share of the time and what those before it left. Writes the
-    results after every stage. Returns the stages."""
-    whole = 60 * minutes - REPORT_SECONDS
-    total, stages, until = sum(STAGES[name][1] for name in names), [], begun
+def perform(run, names, deadline, say):
+    """Runs the stages called `names`, until `deadline` at most. Each may use its share of the time and what those before
+    it left. Writes the results after every stage. Returns the stages."""
+    until = time.monotonic()
+    whole = max(0.0, deadline - until - REPORT_SECONDS)
+    total, stages = sum(STAGES[name][1] for name in names), []
     for name in names:
         function, share = STAGES[name]
         stage = Stage(name, share * whole / total)

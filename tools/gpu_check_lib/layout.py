@@ -36,6 +36,23 @@ def has_gpu_tests(program, instance):
     return listed.returncode == 0 and f"/{instance}" in listed.stdout
 
 
+def cached(build, name):
+    """A path in CMake's cache; "" where it is none."""
+    file = build / "CMakeCache.txt"
+    match = re.search(rf"^{name}:\w+=(/.*)$", file.read_text(), re.MULTILINE) if file.is_file() else None
+    return match.group(1) if match and os.path.exists(match.group(1)) else ""
+
+
+def nvcc_of(build):
+    return cached(build, "LETHE_NVCC")
+
+
+def usual_build():
+    """build/cuda, or build/release where that has the CUDA backend and build/cuda is not there."""
+    cuda, release = (SCRIPTS / "build" / name for name in ("cuda", "release"))
+    return release if not (cuda / "CMakeCache.txt").is_file() and nvcc_of(release) else cuda
+
+
 def from_build(build, instance):
     if not (build / "bin" / "lethe").is_file():
         raise Problem(f"there is no build in {build}; make one with `cmake --preset cuda && cmake --build --preset "

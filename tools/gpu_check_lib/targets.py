@@ -5,7 +5,8 @@ COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator
 
 TARGETS = {
     "eval.strict.distance": ("<=", 3.0),  # correct answers away from 9173, which PyTorch counts for this checkpoint
-    "unlearn.share": ("<=", 0.05),  # as in tests/device_network_test.cpp, for the same optimizer
+    "unlearn.share": ("<=", 0.01),  # as in tests/device_network_test.cpp, for the same optimizer
+    "attack.hits.distance": ("<=", 1.0),  # percentage points
     "pgd100.strict": ("<=", 40.0),
     "pgd.strict.graph": (">=", 3.0),
     "pgd.tf32.graph": (">=", 3.0),
