@@ -27,8 +27,9 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/gpu_check", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description=DESCRIPTION.format(stages=", ".join(check.STAGES)))
     path = pathlib.Path
-    parser.add_argument("--bundle", nargs="?", type=path, metavar="FILE", const=path("lethe-gpu.tar.xz"),
-                        help="build, and pack into FILE (default: lethe-gpu.tar.xz here)")
+    bundle_file = layout.SCRIPTS / "build" / "lethe-gpu.tar.xz"
+    parser.add_argument("--bundle", nargs="?", type=path, metavar="FILE", const=bundle_file,
+                        help="build, and pack into FILE (default: build/lethe-gpu.tar.xz)")
     parser.add_argument("--dry-run", action="store_true", help="with --bundle: only list what it would build and pack")
     parser.add_argument("--build-dir", type=path, metavar="DIR",
                         help="default: build/cuda, else build/release if that has the CUDA backend")

@@ -89,8 +89,8 @@ def prepare(run, driver_folders):
 
 
 def perform(run, names, deadline, say):
-    """Runs the stages called `names`, until `deadline` at most. Each may use its share of the time and what those before
-    it left. Writes the results after every stage. Returns the stages."""
+    """Runs the stages called `names`, until `deadline` at most. Each may use its share of the time and what those
+    before it left. Writes the results after every stage. Returns the stages."""
     until = time.monotonic()
     whole = max(0.0, deadline - until - REPORT_SECONDS)
     total, stages = sum(STAGES[name][1] for name in names), []

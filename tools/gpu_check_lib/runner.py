@@ -110,7 +110,7 @@ class Shell:
             cut = True
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
-        except BaseException:  # Ctrl-C: the child has a session of its own and would live on
+        except BaseException:  # Ctrl-C does not reach the process group of the child, which would live on
             os.killpg(process.pid, signal.SIGKILL)
             raise
         outcome = Outcome(process.returncode, output, cut, time.monotonic() - begun)
