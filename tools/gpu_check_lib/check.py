@@ -88,10 +88,10 @@ def prepare(run, driver_folders):
     run.shell = Shell(run.layout.root, environment_, hidden)
 
 
-def perform(run, names, deadline, say):
+def perform(run, names, deadline, say, clock=time.monotonic):
     """Runs the stages called `names`, until `deadline` at most. Each may use its share of the time and what those
     before it left. Writes the results after every stage. Returns the stages."""
-    until = time.monotonic()
+    until = clock()
     whole = max(0.0, deadline - until - REPORT_SECONDS)
     total, stages = sum(STAGES[name][1] for name in names), []
     for name in names:
@@ -99,7 +99,7 @@ def perform(run, names, deadline, say):
         stage = Stage(name, share * whole / total)
         stages.append(stage)
         until += stage.share
-        start = time.monotonic()
+        start = clock()
         if until - start < 1.0:
             stage.check(name, CUT, "no time was left for it")
         else:
@@ -107,7 +107,7 @@ def perform(run, names, deadline, say):
                 function(run, stage, until)
             except (OSError, ValueError, KeyError) as error:  # a file that is not there or not what it should be
                 stage.check(name, FAILED, f"{type(error).__name__}: {run.shell.shown(str(error))}")
-        stage.seconds = time.monotonic() - start
+        stage.seconds = clock() - start
         report.write(run, stages, [other for other in names if other not in [s.name for s in stages]])
         say(report.line(stage))
     return stages
