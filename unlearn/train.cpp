@@ -37,6 +37,7 @@ public:
 private:
     struct Batch {
         Tensor images, labels;
+        uint64_t first_item;  // of stream Purpose::augment, for the first image
     };
     // What a step of one batch size reads and writes, at addresses that stay.
     struct Recorded {
@@ -50,6 +51,7 @@ private:
         Tensor labels;
     };
     Batch batch_of(int64_t step);
+    void augment(Tensor& images, uint64_t first_item) const;
     Loaded load_batch(int64_t step);
     void run(Recorded& step);
     double rate() const;
@@ -109,13 +111,14 @@ Training::Batch Training::batch_of(int64_t step) {
     const int64_t end = std::min(size, begin + options_.batch_size);
     const auto indices =
         std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    Batch batch{data_.images(indices), data_.labels_of(indices)};
-    if (options_.augment) {
-        std::vector<uint64_t> items(indices.size());
-        std::iota(items.begin(), items.end(), static_cast<uint64_t>(epoch * size + begin));
-        augment_crop_flip(batch.images, items, options_.crop_pad, Random(options_.seed, Purpose::augment));
-    }
-    return batch;
+    return {data_.images(indices), data_.labels_of(indices), static_cast<uint64_t>(epoch * size + begin)};
+}
+
+void Training::augment(Tensor& images, uint64_t first_item) const {
+    if (!options_.augment) return;
+    std::vector<uint64_t> items(static_cast<std::size_t>(images.dim(0)));
+    std::iota(items.begin(), items.end(), first_item);
+    augment_crop_flip(images, items, options_.crop_pad, Random(options_.seed, Purpose::augment));
 }
 
 Training::Loaded Training::load_batch(int64_t number) {
@@ -124,6 +127,7 @@ Training::Loaded Training::load_batch(int64_t number) {
     if (device_.device() == Device::cpu) {
         step.images = batch.images;
         step.labels = batch.labels;
+        augment(step.images, batch.first_item);
         return {&step, batch.labels};
     }
     if (!step.images.defined()) {
@@ -132,6 +136,7 @@ Training::Loaded Training::load_batch(int64_t number) {
     }
     uploader_->send(batch.images, step.images);
     uploader_->send(batch.labels, step.labels);
+    augment(step.images, batch.first_item);  // where the images are now
     return {&step, batch.labels};
 }
 
@@ -159,7 +164,7 @@ TrainTrace Training::step() {
     optimizer_.prepare_step();
     run(*batch.step);
     ++step_;
-    // While a GPU computes, the next batch is cut out, augmented and sent after it.
+    // While a GPU computes, the next batch is cut out and sent, to be augmented there.
     if (!device_.concurrent() && !done()) next_ = load_batch(step_);
     const Tensor loss = batch.step->loss.cpu();
     trace.loss = std::accumulate(loss.values().begin(), loss.values().end(), 0.0) / static_cast<double>(trace.total);
