@@ -1,4 +1,5 @@
 #include "autograd/ops.h"
+#include "tensor/error.h"
 
 namespace lethe {
 namespace {
@@ -29,6 +30,8 @@ Var conv2d_fused(const Var& x, const Var& w, const Var& bias, const Var& residua
         const bool to_mask = relu && !node.grad_masked;
         const Tensor grad = to_mask ? device.relu_mask_add(node.grad, Tensor(), node.value) : node.grad;
         if (w.requires_grad()) Var::accumulate(w, weight_gradient(grad, x.value(), w.shape(), op));
+        check(!bias.requires_grad() || !PerSampleMagnitudes::wanted(),
+              "conv2d_fused: the gradient of a bias has no per-sample form; use conv2d and batchnorm");
         if (bias.requires_grad())
             Var::accumulate(bias, device.column_sum(device.cast(grad, DType::float32).pixel_rows()));
         if (residual.requires_grad()) Var::accumulate(residual, grad);

@@ -34,6 +34,24 @@ TEST(Autograd, LeavesAccumulateUntilZeroGrad) {
     EXPECT_FALSE(x.grad().defined());
 }
 
+// Two samples with gradients (1, -2) and (-3, -1) for w, 1 and -1 for b.
+TEST(Autograd, PerSampleMagnitudesDoNotCancel) {
+    const Tensor x = Tensor::from_nchw({2, 2}, std::vector<float>{1, -2, 3, 1});
+    const Tensor seed = Tensor::from_nchw({2, 1}, std::vector<float>{1, -1});
+    Var w(Tensor::zeros({1, 2}), true), b(Tensor::zeros({1}), true);
+    const PerSampleMagnitudes magnitudes;
+    linear(x, w, b).backward(seed);
+    EXPECT_THAT(w.grad().values(), testing::ElementsAre(4, 3));
+    EXPECT_THAT(b.grad().values(), testing::ElementsAre(2));
+}
+
+TEST(Autograd, PerSampleMagnitudesRefuseAFusedBias) {
+    Var w(Tensor::zeros({1, 1, 1, 1}), true), b(Tensor::zeros({1}), true);
+    Var y = conv2d_fused(Tensor::full({1, 1, 1, 1}, 1.0f), w, b, Var(), false, {});
+    const PerSampleMagnitudes magnitudes;
+    EXPECT_THAT(error_of([&] { y.backward(); }), testing::HasSubstr("no per-sample form"));
+}
+
 TEST(Autograd, ConstantsReceiveNothing) {
     Var x = scalar(3), constant = scalar(4, false);
     mul(x, constant).backward();
