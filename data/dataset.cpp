@@ -1,20 +1,13 @@
 #include "data/dataset.h"
 
-#include <array>
-
 #include "data/dataset_kinds.h"
 #include "data/file.h"
+#include "data/file_images.h"
 #include "tensor/error.h"
+#include "tensor/parallel.h"
 
 namespace lethe {
 namespace {
-
-// value / 255 in float, as torchvision's ToTensor computes it; multiplying by 1/255 would differ in the last bit.
-std::array<float, 256> byte_values() {
-    std::array<float, 256> values;
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 255.0f;
-    return values;
-}
 
 std::string known_usages() {
     std::string text;
@@ -26,7 +19,44 @@ std::string sha256_text(const std::string& text) {
     return sha256({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
+// Decodes every image once and leaves out those that fail.
+void leave_out_unreadable(Dataset& dataset) {
+    std::vector<std::string> errors(dataset.files.size());
+    parallel_for(dataset.size(), [&](int64_t i) {
+        const auto at = static_cast<std::size_t>(i);
+        try {
+            read_image(dataset.files[at]);
+        } catch (const Error& error) {
+            errors[at] = error.what();
+        }
+    });
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < errors.size(); ++i) {
+        if (!errors[i].empty()) {
+            dataset.skipped.push_back(errors[i]);
+            continue;
+        }
+        std::swap(dataset.files[kept], dataset.files[i]);
+        dataset.labels[kept++] = dataset.labels[i];
+    }
+    check(kept > 0, "dataset: none of the ", errors.size(), " images can be read; ", errors.front());
+    dataset.files.resize(kept);
+    dataset.labels.resize(kept);
+}
+
+void make_loader(Dataset& dataset, const LoadOptions& options) {
+    if (dataset.files.empty()) return;
+    if (options.on_corrupt == OnCorrupt::skip) leave_out_unreadable(dataset);
+    const ImageBytes first = read_image(dataset.files.front());
+    dataset.height = first.height;
+    dataset.width = first.width;
+    dataset.loader = std::make_shared<ImageLoader>(std::make_unique<FileImages>(dataset.files), dataset.height,
+                                                   dataset.width, options.cache_bytes);
+}
+
 }  // namespace
+
+std::string FileImages::sha256(int64_t index) const { return sha256_file(file(index)); }
 
 const std::vector<DatasetKind>& dataset_kinds() {
     static const std::vector<DatasetKind> kinds{
@@ -39,7 +69,7 @@ const std::vector<DatasetKind>& dataset_kinds() {
 
 const char* name(Split split) { return split == Split::train ? "train" : "test"; }
 
-Dataset load_dataset(const std::string& text, Split split) {
+Dataset load_dataset(const std::string& text, Split split, const LoadOptions& options) {
     const std::size_t colon = text.find(':');
     const std::string kind_name = text.substr(0, colon);
     const std::string argument = colon == std::string::npos ? "" : text.substr(colon + 1);
@@ -48,24 +78,33 @@ Dataset load_dataset(const std::string& text, Split split) {
         Dataset dataset = kind.load(argument, split);
         dataset.source = text;
         dataset.split = split;
+        make_loader(dataset, options);
         return dataset;
     }
     fail("dataset: unknown kind '", kind_name, "' in '", text, "'; known are ", known_usages());
 }
 
-std::span<const uint8_t> Dataset::image_bytes(int64_t index) const {
+std::vector<uint8_t> Dataset::image_bytes(int64_t index) const {
     check(index >= 0 && index < size(), "dataset: image ", index, " of ", size(), " (", source, ", ", name(split), ")");
-    const std::size_t bytes = static_cast<std::size_t>(channels * height * width);
-    return {pixels.data() + static_cast<std::size_t>(index) * bytes, bytes};
+    if (loader) return loader->bytes(index);
+    const auto bytes = static_cast<std::size_t>(channels * height * width);
+    const uint8_t* first = pixels.data() + static_cast<std::size_t>(index) * bytes;
+    return {first, first + bytes};
 }
 
-Tensor Dataset::images(std::span<const int64_t> indices) const {
-    static const std::array<float, 256> values = byte_values();
+PendingImages Dataset::request(std::span<const int64_t> indices) const {
+    for (const int64_t index : indices)
+        check(index >= 0 && index < size(), "dataset: image ", index, " of ", size(), " (", source, ", ", name(split),
+              ")");
+    if (loader) return loader->request(indices, {}, pixel_scale);
     Tensor tensor = Tensor::empty({static_cast<int64_t>(indices.size()), channels, height, width});
     float* out = tensor.mutable_data();  // channels-last, as the bytes are
-    for (const int64_t index : indices)
-        for (const uint8_t byte : image_bytes(index)) *out++ = values[byte] * pixel_scale;
-    return tensor;
+    const auto bytes = static_cast<std::size_t>(channels * height * width);
+    for (const int64_t index : indices) {
+        bytes_to_floats({pixels.data() + static_cast<std::size_t>(index) * bytes, bytes}, pixel_scale, out);
+        out += bytes;
+    }
+    return PendingImages(std::move(tensor));
 }
 
 Tensor Dataset::labels_of(std::span<const int64_t> indices) const {
@@ -83,7 +122,11 @@ std::string Dataset::hash() const {
     std::string text = concat(channels, ' ', height, ' ', width, ' ', size(), '\n');
     for (const std::string& class_name : class_names) text += class_name + '\n';
     for (const int64_t label : labels) text += concat(label, '\n');
-    return sha256_text(text + sha256(pixels));
+    if (!loader) return sha256_text(text + sha256(pixels));
+    std::vector<std::string> contents(labels.size());
+    parallel_for(size(), [&](int64_t i) { contents[static_cast<std::size_t>(i)] = loader->source().sha256(i); });
+    for (const std::string& content : contents) text += content + '\n';
+    return sha256_text(text);
 }
 
 }  // namespace lethe

@@ -3,9 +3,7 @@
 #include <filesystem>
 
 #include "data/dataset_kinds.h"
-#include "data/image_file.h"
 #include "tensor/error.h"
-#include "tensor/parallel.h"
 
 namespace lethe {
 namespace {
@@ -36,21 +34,19 @@ bool is_image(const fs::directory_entry& entry) {
            extension == ".ppm";
 }
 
-// Paths of all images of one split; fills in the labels.
-std::vector<fs::path> list_images(const fs::path& root, Dataset& dataset) {
+// Fills in the files and labels of one split.
+void list_images(const fs::path& root, Dataset& dataset) {
     const std::vector<std::string>& classes = dataset.class_names;
-    std::vector<fs::path> paths;
     for (const std::string& class_name : sorted_entries(root, is_folder)) {
         const auto found = std::find(classes.begin(), classes.end(), class_name);
         check(found != classes.end(), "folder: ", (root / class_name).string(),
               " is a class that the train folder does not have");
         for (const std::string& file : sorted_entries(root / class_name, is_image)) {
-            paths.push_back(root / class_name / file);
+            dataset.files.push_back(root / class_name / file);
             dataset.labels.push_back(found - classes.begin());
         }
     }
-    check(!paths.empty(), "folder: ", root.string(), " holds no images (CLASS/*.png, jpg, jpeg, bmp or ppm)");
-    return paths;
+    check(!dataset.files.empty(), "folder: ", root.string(), " holds no images (CLASS/*.png, jpg, jpeg, bmp or ppm)");
 }
 
 }  // namespace
@@ -59,20 +55,7 @@ Dataset load_folder(const std::string& directory, Split split) {
     check(!directory.empty(), "folder: the folder is missing; write folder:DIR");
     Dataset dataset;
     dataset.class_names = sorted_entries(fs::path(directory) / "train", is_folder);
-    const std::vector<fs::path> paths = list_images(fs::path(directory) / name(split), dataset);
-    const ImageBytes first = read_image(paths.front());
-    dataset.height = first.height;
-    dataset.width = first.width;
-    const std::size_t bytes = first.pixels.size();
-    dataset.pixels.resize(paths.size() * bytes);
-    parallel_for(static_cast<int64_t>(paths.size()), [&](int64_t i) {
-        const std::size_t at = static_cast<std::size_t>(i);
-        const ImageBytes image = read_image(paths[at]);
-        check(image.height == first.height && image.width == first.width, "folder: ", paths[at].string(), " is ",
-              image.width, "x", image.height, ", but ", paths.front().string(), " is ", first.width, "x", first.height,
-              "; all images must have one size");
-        std::copy(image.pixels.begin(), image.pixels.end(), dataset.pixels.begin() + static_cast<int64_t>(at * bytes));
-    });
+    list_images(fs::path(directory) / name(split), dataset);
     return dataset;
 }
 

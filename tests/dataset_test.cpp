@@ -49,7 +49,7 @@ TEST(Cifar10, ReadsRecordsPlanesAndSplits) {
     EXPECT_EQ(test.class_names[3], "cat");
     // Pixel 5 of record 1: R, G, B are bytes 5, 1024 + 5 and 2048 + 5 of its planes; the planes' lengths vanish mod
     // 256.
-    const std::span<const uint8_t> image = test.image_bytes(1);
+    const std::vector<uint8_t> image = test.image_bytes(1);
     EXPECT_EQ(image.size(), 3072u);
     EXPECT_THAT(std::vector<uint8_t>(image.begin() + 15, image.begin() + 18), ElementsAre(12, 12, 12));
     const Dataset train = load_dataset("cifar10:" + folder.path(), Split::train);
@@ -66,7 +66,7 @@ TEST(Cifar10, SeparatesThePlanes) {
     record[1 + 2048 + 40] = 33;
     write_file(folder.path("test_batch.bin"), record);
     const Dataset dataset = load_dataset("cifar10:" + folder.path(), Split::test);
-    const std::span<const uint8_t> image = dataset.image_bytes(0);
+    const std::vector<uint8_t> image = dataset.image_bytes(0);
     EXPECT_THAT(std::vector<uint8_t>(image.begin() + 120, image.begin() + 123), ElementsAre(11, 22, 33));
     const std::vector<float> values = dataset.images(std::vector<int64_t>{0}).to_nchw();
     EXPECT_EQ(values[40], 11.0f / 255.0f);
@@ -128,7 +128,7 @@ TEST(Cifar10, RealData) {
     EXPECT_EQ(std::vector<int64_t>(test.labels.begin(), test.labels.begin() + 8),
               (std::vector<int64_t>{3, 6, 8, 5, 6, 9, 5, 0}));
     EXPECT_EQ(std::accumulate(test.pixels.begin(), test.pixels.end(), uint64_t{0}), 3733375634u);
-    const std::span<const uint8_t> first = test.image_bytes(0);
+    const std::vector<uint8_t> first = test.image_bytes(0);
     EXPECT_THAT(std::vector<uint8_t>(first.begin(), first.begin() + 6), ElementsAre(84, 156, 106, 110, 171, 120));
     EXPECT_EQ(test.class_names[3], "cat");
     const Dataset train = load_dataset("cifar10:" + path, Split::train);
@@ -199,7 +199,7 @@ TEST_F(Folder, ReadsPpmAndBmp) {
     std::filesystem::create_directories(folder.path("train/a"));
     write_text(folder.path("train/a/1.ppm"), "P6\n2 1\n255\nabcdef");
     const Dataset dataset = load_dataset("folder:" + folder.path(), Split::train);
-    const std::span<const uint8_t> image = dataset.image_bytes(0);
+    const std::vector<uint8_t> image = dataset.image_bytes(0);
     EXPECT_EQ(std::string(image.begin(), image.end()), "abcdef");
 }
 
@@ -209,20 +209,61 @@ TEST_F(Folder, Errors) {
     EXPECT_THAT(error(), HasSubstr("holds no images"));
     add("train/cat/a.png", 4, 4, 1);
     add("train/cat/b.png", 4, 5, 1);
-    EXPECT_EQ(error(), "folder: " + folder.path("train/cat/b.png") + " is 5x4, but " + folder.path("train/cat/a.png") +
-                           " is 4x4; all images must have one size");
-    write_text(folder.path("train/cat/b.png"), "not a picture");
-    EXPECT_THAT(error(), HasSubstr(folder.path("train/cat/b.png") + " is not a readable PNG"));
+    const Dataset mixed = load_dataset("folder:" + folder.path(), Split::train);
+    EXPECT_EQ(error_of([&] {
+                  mixed.images(std::vector<int64_t>{0, 1});
+              }),
+              "image: " + folder.path("train/cat/b.png") + " is 5x4, but " + folder.path("train/cat/a.png") +
+                  " is 4x4; all images must have one size");
     add("test/horse/a.png", 4, 4, 1);
     EXPECT_THAT(error(Split::test), HasSubstr("is a class that the train folder does not have"));
 }
 
-TEST_F(Folder, TruncatedPicture) {
-    add("train/cat/a.png", 40, 40, 7);
-    std::vector<uint8_t> bytes = read_file(folder.path("train/cat/a.png"));
+TEST_F(Folder, DamagedPicturesFailAtUseOrAreLeftOut) {
+    for (const char* file : {"train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "train/b/3.png"})
+        add(file, 40, 40, static_cast<uint8_t>(file[6] == 'a' ? 10 : 20));
+    write_text(folder.path("train/a/1.png"), "not a picture");
+    std::vector<uint8_t> bytes = read_file(folder.path("train/b/2.png"));
     bytes.resize(bytes.size() / 2);
-    write_file(folder.path("train/cat/a.png"), bytes);
-    EXPECT_THAT(error(), HasSubstr(folder.path("train/cat/a.png") + " is damaged or truncated"));
+    write_file(folder.path("train/b/2.png"), bytes);
+
+    const Dataset checked = load_dataset("folder:" + folder.path(), Split::train, {.on_corrupt = OnCorrupt::skip});
+    EXPECT_EQ(checked.size(), 3);
+    EXPECT_THAT(checked.labels, ElementsAre(0, 1, 1));
+    EXPECT_THAT(checked.files,
+                ElementsAre(folder.path("train/a/2.png"), folder.path("train/b/1.png"), folder.path("train/b/3.png")));
+    EXPECT_EQ(checked.image_bytes(2)[0], 20);
+    EXPECT_THAT(checked.skipped, ElementsAre(HasSubstr(folder.path("train/a/1.png") + " is not a readable PNG"),
+                                             HasSubstr(folder.path("train/b/2.png") + " is damaged or truncated")));
+
+    EXPECT_THAT(error(), HasSubstr(folder.path("train/a/1.png")));  // the first image gives the size
+    std::filesystem::remove(folder.path("train/a/1.png"));
+    const Dataset trusting = load_dataset("folder:" + folder.path(), Split::train);
+    EXPECT_EQ(trusting.size(), 4);
+    EXPECT_THAT(error_of([&] {
+                    trusting.images(std::vector<int64_t>{0, 2});
+                }),
+                HasSubstr(folder.path("train/b/2.png") + " is damaged or truncated"));
+    std::filesystem::remove_all(folder.path("train/b"));
+    write_text(folder.path("train/a/2.png"), "not a picture");
+    EXPECT_THAT(
+        error_of([&] { load_dataset("folder:" + folder.path(), Split::train, {.on_corrupt = OnCorrupt::skip}); }),
+        HasSubstr("none of the 1 images can be read"));
+}
+
+// Computed by hand from the definition: a dataset read on demand is its names, labels and files, not its folder.
+TEST_F(Folder, HashCoversNamesLabelsAndContents) {
+    add("train/a/1.png", 4, 4, 10);
+    add("train/b/1.png", 4, 4, 20);
+    const std::string text = "3 4 4 2\na\nb\n0\n1\n" + sha256_file(folder.path("train/a/1.png")) + "\n" +
+                             sha256_file(folder.path("train/b/1.png")) + "\n";
+    const std::vector<uint8_t> bytes(text.begin(), text.end());
+    EXPECT_EQ(load_dataset("folder:" + folder.path(), Split::train).hash(), sha256(bytes));
+    const TemporaryFolder moved;
+    std::filesystem::copy(folder.path("train"), moved.path("train"), std::filesystem::copy_options::recursive);
+    EXPECT_EQ(load_dataset("folder:" + moved.path(), Split::train).hash(), sha256(bytes));
+    add("train/b/1.png", 4, 4, 21);
+    EXPECT_NE(load_dataset("folder:" + folder.path(), Split::train).hash(), sha256(bytes));
 }
 
 // --- augmentation

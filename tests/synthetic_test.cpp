@@ -42,7 +42,7 @@ TEST(Synthetic, BalancedClassesAndNoImageTwice) {
     std::set<std::vector<uint8_t>> different;
     for (const Dataset* set : {&train, &test})
         for (int64_t i = 0; i < 500; ++i) {
-            const std::span<const uint8_t> image = set->image_bytes(i);
+            const std::vector<uint8_t> image = set->image_bytes(i);
             different.emplace(image.begin(), image.end());
         }
     EXPECT_EQ(different.size(), 1000u);

@@ -47,7 +47,7 @@ int EvalCommand::run() {
     reporter.begin("eval", static_cast<int64_t>(indices.size()), "images");
     const Evaluation result = evaluate(*twin, data, indices, [&](int64_t done) { reporter.progress(done, ""); });
     reporter.end(concat(model->spec().arch, " on ", split_name, " images of ", data_source));
-    if (!logits_file.empty()) write_safetensors(logits_file, {{"logits", predict(*twin, data.images(indices))}});
+    if (!logits_file.empty()) write_safetensors(logits_file, {{"logits", predict(*twin, data, indices)}});
 
     char line[128];
     std::snprintf(line, sizeof line, "accuracy %.2f %%  (%lld of %lld), loss %.4f, mean margin %.2f",

@@ -70,20 +70,31 @@ Evaluation evaluate_logits(const Tensor& logits, std::span<const int64_t> labels
     return result;
 }
 
-Evaluation evaluate(Model& twin, const Dataset& data, std::span<const int64_t> indices,
-                    const std::function<void(int64_t)>& progress) {
-    constexpr std::size_t block = 1024;  // bounds the images held as floats: 12 MiB at 32x32
+Tensor predict(Model& twin, const Dataset& data, std::span<const int64_t> indices,
+               const std::function<void(int64_t)>& progress) {
+    constexpr int64_t block_bytes = int64_t{32} << 20;  // of images held as floats; twice, for the block that follows
+    const int64_t image_bytes = data.channels * data.height * data.width * static_cast<int64_t>(sizeof(float));
+    const auto block =
+        static_cast<std::size_t>(std::clamp<int64_t>(block_bytes / std::max<int64_t>(image_bytes, 1), 1, 1024));
+    const auto block_at = [&](std::size_t begin) {
+        return data.request(indices.subspan(begin, std::min(block, indices.size() - begin)));
+    };
     Tensor logits = Tensor::empty({static_cast<int64_t>(indices.size()), twin.spec().classes});
-    std::vector<int64_t> labels;
-    labels.reserve(indices.size());
+    PendingImages next = block_at(0);
     for (std::size_t begin = 0; begin < indices.size(); begin += block) {
-        const std::span<const int64_t> part = indices.subspan(begin, std::min(block, indices.size() - begin));
-        const auto first = static_cast<int64_t>(begin), last = static_cast<int64_t>(begin + part.size());
-        logits.rows(first, last).copy_from(predict(twin, data.images(part)));
-        for (const int64_t index : part) labels.push_back(data.labels[static_cast<std::size_t>(index)]);
+        const Tensor images = next.get();
+        if (begin + block < indices.size()) next = block_at(begin + block);
+        const auto first = static_cast<int64_t>(begin), last = first + images.dim(0);
+        logits.rows(first, last).copy_from(predict(twin, images));
         if (progress) progress(last);
     }
-    return evaluate_logits(logits, labels, indices);
+    return logits;
+}
+
+Evaluation evaluate(Model& twin, const Dataset& data, std::span<const int64_t> indices,
+                    const std::function<void(int64_t)>& progress) {
+    const Tensor logits = predict(twin, data, indices, progress);
+    return evaluate_logits(logits, data.labels_of(indices).int64_values(), indices);
 }
 
 std::vector<int64_t> all_indices(const Dataset& data) {

@@ -40,7 +40,11 @@ struct Evaluation {
 Evaluation evaluate_logits(const Tensor& logits, std::span<const int64_t> labels,
                            std::span<const int64_t> indices = {});
 
-// Runs `indices` of a dataset through a folded twin. progress(images_done) may be empty.
+// Logits [n,classes] of images of a dataset through a folded twin, a bounded number of images at a time and the next
+// ones decoded meanwhile. progress(images_done) may be empty.
+Tensor predict(Model& twin, const Dataset& data, std::span<const int64_t> indices,
+               const std::function<void(int64_t)>& progress = {});
+// evaluate_logits() of them.
 Evaluation evaluate(Model& twin, const Dataset& data, std::span<const int64_t> indices,
                     const std::function<void(int64_t)>& progress = {});
 // All images of a dataset.
