@@ -1,5 +1,4 @@
 #include "autograd/ops.h"
-#include "tensor/error.h"
 
 namespace lethe {
 namespace {
@@ -7,6 +6,16 @@ namespace {
 Tensor weight_gradient(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {
     if (PerSampleMagnitudes::wanted()) return backend(grad_y).conv2d_grad_w_abs(grad_y, x, w, op);
     return backend(grad_y).conv2d_grad_w(grad_y, x, w, op);
+}
+
+// Of a bias: the sum over pixels. Of each sample alone: the magnitude of its own sum.
+Tensor bias_gradient(const Tensor& grad_y) {
+    Backend& device = backend(grad_y);
+    if (!PerSampleMagnitudes::wanted()) return device.column_sum(device.cast(grad_y, DType::float32).pixel_rows());
+    const Tensor means = device.global_avg_pool(grad_y);
+    Tensor magnitudes = Tensor::zeros(means.shape(), DType::float32, means.device());
+    device.abs_accumulate(static_cast<float>(grad_y.dim(2) * grad_y.dim(3)), means, magnitudes);
+    return device.column_sum(magnitudes);
 }
 
 }  // namespace
@@ -30,10 +39,7 @@ Var conv2d_fused(const Var& x, const Var& w, const Var& bias, const Var& residua
         const bool to_mask = relu && !node.grad_masked;
         const Tensor grad = to_mask ? device.relu_mask_add(node.grad, Tensor(), node.value) : node.grad;
         if (w.requires_grad()) Var::accumulate(w, weight_gradient(grad, x.value(), w.shape(), op));
-        check(!bias.requires_grad() || !PerSampleMagnitudes::wanted(),
-              "conv2d_fused: the gradient of a bias has no per-sample form; use conv2d and batchnorm");
-        if (bias.requires_grad())
-            Var::accumulate(bias, device.column_sum(device.cast(grad, DType::float32).pixel_rows()));
+        if (bias.requires_grad()) Var::accumulate(bias, bias_gradient(grad));
         if (residual.requires_grad()) Var::accumulate(residual, grad);
         if (!x.requires_grad()) return;
         // Where x is itself the result of a relu, what has come over the skip connection (later operations have had

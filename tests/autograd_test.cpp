@@ -45,11 +45,16 @@ TEST(Autograd, PerSampleMagnitudesDoNotCancel) {
     EXPECT_THAT(b.grad().values(), testing::ElementsAre(2));
 }
 
-TEST(Autograd, PerSampleMagnitudesRefuseAFusedBias) {
+// Two samples of two pixels each, with gradients (1 + 2) and (-3 + 1) for b, (1 * 3 + 2 * 1) and (-3 * 2 + 1 * 5) for
+// w.
+TEST(Autograd, PerSampleMagnitudesOfAConvolutionWithABias) {
+    const Tensor x = Tensor::from_nchw({2, 1, 1, 2}, std::vector<float>{3, 1, 2, 5});
+    const Tensor seed = Tensor::from_nchw({2, 1, 1, 2}, std::vector<float>{1, 2, -3, 1});
     Var w(Tensor::zeros({1, 1, 1, 1}), true), b(Tensor::zeros({1}), true);
-    Var y = conv2d_fused(Tensor::full({1, 1, 1, 1}, 1.0f), w, b, Var(), false, {});
     const PerSampleMagnitudes magnitudes;
-    EXPECT_THAT(error_of([&] { y.backward(); }), testing::HasSubstr("no per-sample form"));
+    conv2d_fused(x, w, b, Var(), false, {}).backward(seed);
+    EXPECT_THAT(w.grad().values(), testing::ElementsAre(6));
+    EXPECT_THAT(b.grad().values(), testing::ElementsAre(5));
 }
 
 TEST(Autograd, ConstantsReceiveNothing) {
