@@ -17,6 +17,8 @@ Var batchnorm(const Var& x, const Var& gamma, const Var& beta, Tensor& running_m
               const Var& residual, const BatchNorm& op);
 
 Var max_pool2d(const Var& x, const Pool2d& op);
+Var avg_pool2d(const Var& x, const Pool2d& op);
+Var concat_channels(const std::vector<Var>& parts);    // [N,Ci,H,W] -> [N,sum Ci,H,W]
 Var global_avg_pool(const Var& x);                     // [N,C,H,W] -> [N,C]
 Var linear(const Var& x, const Var& w, const Var& b);  // [N,F], [O,F], [O] -> [N,O]
 Var shortcut_a(const Var& x, int64_t channels, int64_t stride);
@@ -28,6 +30,7 @@ Var softmax_cross_entropy(const Var& logits, const Tensor& labels);
 Var unary(Unary op, const Var& x);
 Var binary(Binary op, const Var& a, const Var& b);
 inline Var relu(const Var& x) { return unary(Unary::relu, x); }
+inline Var relu6(const Var& x) { return unary(Unary::relu6, x); }
 inline Var square(const Var& x) { return unary(Unary::square, x); }
 inline Var add(const Var& a, const Var& b) { return binary(Binary::add, a, b); }
 inline Var sub(const Var& a, const Var& b) { return binary(Binary::sub, a, b); }

@@ -42,6 +42,8 @@ protected:
                              const Tensor& var, float eps, Tensor& w_folded, Tensor& b_folded) override;
     Tensor max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& argmax) override;
     Tensor max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x, const Pool2d& op) override;
+    Tensor avg_pool2d_impl(const Tensor& x, const Pool2d& op) override;
+    Tensor avg_pool2d_grad_impl(const Tensor& grad_y, const Shape& x, const Pool2d& op) override;
     Tensor global_avg_pool_impl(const Tensor& x) override;
     Tensor global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x, DType dtype) override;
     Tensor linear_impl(const Tensor& x, const Tensor& w, const Tensor& b) override;
@@ -50,6 +52,8 @@ protected:
     Tensor column_sum_impl(const Tensor& x) override;
     Tensor shortcut_a_impl(const Tensor& x, int64_t channels, int64_t stride) override;
     Tensor shortcut_a_grad_impl(const Tensor& grad_y, const Shape& x, int64_t stride) override;
+    void copy_channels_impl(const Tensor& from, int64_t from_begin, Tensor& to, int64_t to_begin,
+                            int64_t count) override;
     Tensor normalize_impl(const Tensor& x, const Tensor& mean, const Tensor& std) override;
     Tensor normalize_grad_impl(const Tensor& grad_y, const Tensor& std) override;
     Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) override;
@@ -81,6 +85,11 @@ protected:
     void adam_impl(std::span<AdamItem> items, const Adam& op) override;
 
 private:
+    // cpu/conv2d_depthwise.cpp
+    Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
+                            const Conv2d& op);
+    Tensor depthwise_grad_x(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op);
+    Tensor depthwise_grad_w(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op);
     const float* packed_weights(const Tensor& w, Packing packing);
     const float* packed_weights(const Tensor& w, const ConvPlan& plan);
 

@@ -7,7 +7,7 @@ namespace {
 
 // One image per call: a result then depends on its image alone, whatever batch it came in.
 ConvKey image_key(ConvKind kind, const Shape& x, const Shape& w, const Conv2d& op) {
-    return {kind, 1, x[1], x[2], x[3], w[0], w[2], w[3], op.stride, op.pad};
+    return {kind, 1, x[1], x[2], x[3], w[0], w[2], w[3], op.stride, op.pad, op.groups};
 }
 
 int64_t image_size(const Shape& shape) { return shape[1] * shape[2] * shape[3]; }
@@ -18,16 +18,21 @@ bool same_padding(const Shape& w, const Conv2d& op) {
 
 // Which convolutions the own kernels do: see cpu/simd.h.
 bool own_forward(const simd::Kernels& kernels, const Shape& w, const Conv2d& op) {
-    return kernels.conv_wide != nullptr && same_padding(w, op) && op.stride <= 2 && w[0] % 16 == 0;
+    return kernels.conv_wide != nullptr && same_padding(w, op) && op.groups == 1 && op.stride <= 2 && w[0] % 16 == 0;
 }
 
 bool own_grad_x_wide(const simd::Kernels& kernels, const Shape& w, const Conv2d& op) {
-    return kernels.conv_wide != nullptr && same_padding(w, op) && op.stride == 1 && w[1] % 16 == 0;
+    return kernels.conv_wide != nullptr && same_padding(w, op) && op.groups == 1 && op.stride == 1 && w[1] % 16 == 0;
 }
 
 bool own_grad_x_narrow(const simd::Kernels& kernels, const Shape& x, const Shape& w, const Conv2d& op) {
-    return kernels.conv_narrow != nullptr && same_padding(w, op) && op.stride == 1 && w[2] == 3 && w[0] % 16 == 0 &&
-           w[1] <= 4 && x[3] >= 4;
+    return kernels.conv_narrow != nullptr && same_padding(w, op) && op.groups == 1 && op.stride == 1 && w[2] == 3 &&
+           w[0] % 16 == 0 && w[1] <= 4 && x[3] >= 4;
+}
+
+// A filter per channel, which oneDNN 2.6 does slowly where images are channels-last.
+bool depthwise(const Shape& w, const Conv2d& op) {
+    return op.groups > 1 && op.groups == w[0] && w[1] == 1 && w[2] == w[3];
 }
 
 template <class Image>
@@ -52,6 +57,7 @@ Tensor CpuBackend::conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& o
 // bias may be undefined here.
 Tensor CpuBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual,
                                      bool relu, const Conv2d& op) {
+    if (depthwise(w.shape(), op)) return depthwise_conv2d(x, w, bias, residual, relu, op);
     Tensor y = Tensor::empty(op.output_shape(x.shape(), w.shape()));
     if (y.numel() == 0) return y;
     const int64_t in = image_size(x.shape()), out = image_size(y.shape());
@@ -88,6 +94,7 @@ Tensor CpuBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Ten
 
 // With stride 1 the gradient for x is itself a convolution, of grad_y with the turned kernel.
 Tensor CpuBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) {
+    if (depthwise(w.shape(), op)) return depthwise_grad_x(grad_y, w, x, op);
     Tensor grad_x = Tensor::empty(x);
     if (grad_x.numel() == 0) return grad_x;
     const int64_t in = image_size(x), out = image_size(grad_y.shape());
@@ -117,6 +124,7 @@ const float* CpuBackend::packed_weights(const Tensor& w, const ConvPlan& plan) {
 }
 
 Tensor CpuBackend::conv2d_grad_w_impl(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op) {
+    if (depthwise(w, op)) return depthwise_grad_w(grad_y, x, w, op);
     const int64_t images = x.dim(0), chunk = grad_w_chunk(images, w.numel()), chunks = chunks_of(images, chunk);
     if (images == 0 || w.numel() == 0) return Tensor::zeros(w);
     ConvKey key = image_key(ConvKind::grad_w, x.shape(), w, op);

@@ -36,6 +36,11 @@ void pack_narrow_flipped(const Sizes& size, const float* weights, float* packed)
                     weights[(k * size.taps + tap) * size.channels + c];
 }
 
+void pack_depthwise(const Sizes& size, const float* weights, float* packed) {
+    for (int64_t k = 0; k < size.filters; ++k)
+        for (int64_t tap = 0; tap < size.taps; ++tap) packed[tap * size.filters + k] = weights[k * size.taps + tap];
+}
+
 }  // namespace
 
 void pack_weights(Packing packing, const Shape& shape, const float* weights, float* packed) {
@@ -47,11 +52,13 @@ void pack_weights(Packing packing, const Shape& shape, const float* weights, flo
             return pack_wide_flipped(size, weights, packed);
         case Packing::narrow_flipped:
             return pack_narrow_flipped(size, weights, packed);
+        case Packing::depthwise:
+            return pack_depthwise(size, weights, packed);
     }
 }
 
 const void* layout_of(Packing packing) {
-    static constexpr char names[3] = {};
+    static constexpr char names[4] = {};
     return &names[static_cast<int>(packing)];
 }
 

@@ -53,13 +53,16 @@ memory::desc activations(int64_t n, int64_t c, int64_t h, int64_t w) {
 }
 
 Descs descs(const ConvKey& key) {
-    const Conv2d op{key.stride, key.pad};
-    const memory::dims weights{key.filters, key.channels, key.rows, key.columns};
-    const Shape y = op.output_shape({key.images, key.channels, key.height, key.width},
-                                    {key.filters, key.channels, key.rows, key.columns});
+    const Conv2d op{key.stride, key.pad, key.groups};
+    const int64_t seen = key.channels / key.groups;  // by one filter
+    const memory::dims weights = key.groups == 1
+                                     ? memory::dims{key.filters, seen, key.rows, key.columns}
+                                     : memory::dims{key.groups, key.filters / key.groups, seen, key.rows, key.columns};
+    const Shape y =
+        op.output_shape({key.images, key.channels, key.height, key.width}, {key.filters, seen, key.rows, key.columns});
     return {activations(key.images, key.channels, key.height, key.width),
             {weights, memory::data_type::f32, memory::format_tag::any},
-            {weights, memory::data_type::f32, memory::format_tag::ohwi},
+            {weights, memory::data_type::f32, key.groups == 1 ? memory::format_tag::ohwi : memory::format_tag::gohwi},
             activations(key.images, key.filters, y[2], y[3]),
             {key.stride, key.stride},
             {key.pad, key.pad}};
@@ -100,8 +103,8 @@ ConvPlan::ConvPlan(const ConvKey& key) {
         unpack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), packed, engine(), plain));
     } catch (const dnnl::error& error) {
         fail("conv2d: oneDNN has no convolution of ", Shape{key.images, key.channels, key.height, key.width}, " with ",
-             Shape{key.filters, key.channels, key.rows, key.columns}, ", stride ", key.stride, " and pad ", key.pad,
-             " (", error.what(), ")");
+             Shape{key.filters, key.channels / key.groups, key.rows, key.columns}, ", stride ", key.stride, ", pad ",
+             key.pad, " and ", key.groups, " groups (", error.what(), ")");
     }
     plan_count.fetch_add(1);
 }
@@ -191,8 +194,8 @@ void ConvPlan::unpack(const float* packed, float* weights) const {
 
 std::size_t ConvPlans::Hash::operator()(const ConvKey& key) const {
     uint64_t hash = static_cast<uint64_t>(key.kind);
-    for (const int64_t part :
-         {key.images, key.channels, key.height, key.width, key.filters, key.rows, key.columns, key.stride, key.pad})
+    for (const int64_t part : {key.images, key.channels, key.height, key.width, key.filters, key.rows, key.columns,
+                               key.stride, key.pad, key.groups})
         hash = (hash ^ static_cast<uint64_t>(part)) * 0x9e3779b97f4a7c15U;  // Fibonacci hashing
     return hash ^ hash >> 32;
 }

@@ -18,7 +18,7 @@ struct ConvKey {
     ConvKind kind;
     int64_t images, channels, height, width;  // x
     int64_t filters, rows, columns;           // w
-    int64_t stride, pad;
+    int64_t stride, pad, groups;
     bool operator==(const ConvKey&) const = default;
 };
 

@@ -23,6 +23,13 @@ Window window_at(int64_t p, int64_t q, const Image& image, const Pool2d& op) {
             std::min(image.width, left + op.kernel)};
 }
 
+// One over a window's size: with the padding, without what `ceil` adds behind it.
+float share_of(int64_t p, int64_t q, const Image& image, const Pool2d& op) {
+    const int64_t top = p * op.stride - op.pad, left = q * op.stride - op.pad;
+    const int64_t rows = std::min(op.kernel, image.height + op.pad - top);
+    return 1.0f / static_cast<float>(rows * std::min(op.kernel, image.width + op.pad - left));
+}
+
 // The maximum of one window for all channels; NaN wins, so that it is not lost.
 void pool_window(const float* x, const Image& image, int64_t number, const Window& window, float* y, int64_t* argmax) {
     bool first = true;
@@ -70,6 +77,49 @@ Tensor CpuBackend::max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argm
     for_chunks(x[0], images_per_chunk, [&](int64_t begin, int64_t end) {
         std::fill(to + begin * in, to + end * in, 0.0f);
         for (int64_t i = begin * out; i < end * out; ++i) to[winners[i]] += g[i];
+    });
+    return grad_x;
+}
+
+Tensor CpuBackend::avg_pool2d_impl(const Tensor& x, const Pool2d& op) {
+    Tensor y = Tensor::empty(op.output_shape(x.shape()));
+    const Image image{x.dim(1), x.dim(2), x.dim(3)};
+    const int64_t rows = y.dim(2), columns = y.dim(3), channels = image.channels;
+    const float* in = x.data();
+    float* out = y.mutable_data();
+    for_chunks(x.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin * rows * columns; i < end * rows * columns; ++i) {
+            const Window window = window_at(i / columns % rows, i % columns, image, op);
+            float* to = out + i * channels;
+            std::fill(to, to + channels, 0.0f);
+            const int64_t first_row = i / (rows * columns) * image.height;
+            for (int64_t h = window.top; h < window.bottom; ++h)
+                for (int64_t w = window.left; w < window.right; ++w)
+                    kernels_.axpy(1.0f, in + ((first_row + h) * image.width + w) * channels, to, channels);
+            kernels_.scale(to, share_of(i / columns % rows, i % columns, image, op), to, channels);
+        }
+    });
+    return y;
+}
+
+Tensor CpuBackend::avg_pool2d_grad_impl(const Tensor& grad_y, const Shape& x, const Pool2d& op) {
+    Tensor grad_x = Tensor::empty(x);
+    const Image image{x[1], x[2], x[3]};
+    const int64_t rows = grad_y.dim(2), columns = grad_y.dim(3), channels = image.channels;
+    const int64_t size = image.height * image.width * channels;
+    const float* g = grad_y.data();
+    float* to = grad_x.mutable_data();
+    for_chunks(x[0], images_per_chunk, [&](int64_t begin, int64_t end) {
+        std::fill(to + begin * size, to + end * size, 0.0f);
+        for (int64_t i = begin * rows * columns; i < end * rows * columns; ++i) {
+            const Window window = window_at(i / columns % rows, i % columns, image, op);
+            const float share = share_of(i / columns % rows, i % columns, image, op);
+            const int64_t first_row = i / (rows * columns) * image.height;
+            for (int64_t h = window.top; h < window.bottom; ++h)
+                for (int64_t w = window.left; w < window.right; ++w)
+                    kernels_.axpy(share, g + i * channels, to + ((first_row + h) * image.width + w) * channels,
+                                  channels);
+        }
     });
     return grad_x;
 }

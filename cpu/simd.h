@@ -76,6 +76,16 @@ struct ConvImage {
     bool relu;
 };
 
+// One image of a depthwise convolution, channels-last, kernel x kernel taps with weights [taps][channels].
+struct DepthwiseImage {
+    int64_t height, width;          // of x
+    int64_t out_height, out_width;  // of y
+    int64_t channels, kernel, stride, pad;
+    const float* bias;      // [channels] or null
+    const float* residual;  // laid out as y, or null
+    bool relu;
+};
+
 struct Kernels {
     const char* isa;
 
@@ -128,6 +138,11 @@ struct Kernels {
     // [kernel*kernel][out][in]. Neither bias nor residual nor relu: this is the gradient for the image of a first
     // layer.
     void (*conv_narrow)(const float* x, const float* packed, float* y, const ConvImage& op);
+
+    // y = relu?(conv(x) + bias? + residual?); the gradient for x; and weights += the gradient for the weights.
+    void (*depthwise)(const float* x, const float* weights, float* y, const DepthwiseImage& op);
+    void (*depthwise_grad_x)(const float* grad_y, const float* weights, float* grad_x, const DepthwiseImage& op);
+    void (*depthwise_grad_w)(const float* grad_y, const float* x, float* weights, const DepthwiseImage& op);
 
     void (*sgd)(const SgdArrays& arrays, int64_t n, const SgdFactors& factors);
     void (*adam)(const AdamArrays& arrays, int64_t n, const AdamFactors& factors);

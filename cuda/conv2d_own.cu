@@ -1,8 +1,9 @@
 #include <algorithm>
 
-#include "cuda/conv2d.cuh"
+#include "cuda/conv2d_grouped.cuh"
 #include "cuda/conv2d_own.h"
 #include "cuda/launch_product.h"
+#include "cuda/map.h"
 
 namespace LETHE_CUDA {
 namespace {
@@ -53,7 +54,7 @@ void multiply(Precision precision, const A& a, const B& b, int depth, bool wide,
     });
 }
 
-int taps(const ConvGeometry& g) { return g.rows * g.columns * g.channels; }
+int taps(const ConvGeometry& g) { return g.rows * g.columns * (g.channels / g.groups); }  // behind an output
 std::int64_t pixels(const ConvGeometry& g) { return std::int64_t{g.images} * g.out_height * g.out_width; }
 
 // So many blocks keep a large GPU busy.
@@ -93,12 +94,18 @@ void launch_grad_w(const LinesSideBySide<T>& grad_y, const PatchColumns<T>& patc
 }
 
 template <bool absolute, class T>
-void grad_w(const ConvGeometry& g, const PixelChunks& split, Precision precision, const T* grad_y, const T* x,
-            float* partial, float* result, cudaStream_t stream) {
+void grouped_chunks(const ConvGeometry& g, const PixelChunks& split, const T* grad_y, const T* x, float* to,
+                    cudaStream_t stream) {
+    const dim3 grid(blocks_for(std::int64_t{g.filters} * taps(g)).x, static_cast<unsigned>(split.chunks));
+    launch<grouped_grad_w_kernel<absolute, T>>(grid, block_threads, 0, stream, grad_y, x, g, split, to);
+}
+
+template <bool absolute, class T>
+void product_chunks(const ConvGeometry& g, const PixelChunks& split, Precision precision, const T* grad_y, const T* x,
+                    float* result, cudaStream_t stream) {
     const LinesSideBySide<T> gradients{grad_y, g.filters, g.filters};
     const PatchColumns<T> patches{{x, g}};
-    const Epilogue<float> to = make_epilogue<float>(split.chunks == 1 ? result : partial, g.filters, taps(g), nullptr,
-                                                    nullptr, nullptr, false);
+    const Epilogue<float> to = make_epilogue<float>(result, g.filters, taps(g), nullptr, nullptr, nullptr, false);
     const bool wide = fits<T>(g.channels) && fits<T>(g.filters) && aligned(grad_y, x);
     with_units<T>(precision, [&]<class Units>() {
         using Flat = typename Units::template Product<Tile<32, 64>>;
@@ -112,6 +119,16 @@ void grad_w(const ConvGeometry& g, const PixelChunks& split, Precision precision
             launch_grad_w<Square, wide_run, absolute>(gradients, patches, split, to, stream);
         }
     });
+}
+
+template <bool absolute, class T>
+void grad_w(const ConvGeometry& g, const PixelChunks& split, Precision precision, const T* grad_y, const T* x,
+            float* partial, float* result, cudaStream_t stream) {
+    float* to = split.chunks == 1 ? result : partial;
+    if (g.groups > 1)
+        grouped_chunks<absolute>(g, split, grad_y, x, to, stream);
+    else
+        product_chunks<absolute>(g, split, precision, grad_y, x, to, stream);
     if (split.chunks == 1) return;
     constexpr int threads = 256;
     const std::int64_t size = std::int64_t{g.filters} * taps(g);
@@ -132,13 +149,18 @@ ConvGeometry own_conv2d_geometry(const Shape& x, const Shape& w, const Conv2d& o
     size(w.numel() / std::max<std::int64_t>(w[1], 1));
     size(x[2] + 2 * op.pad);
     size(x[3] + 2 * op.pad);
-    return {size(x[0]), size(x[1]), size(x[2]), size(x[3]),      size(w[0]),  size(w[2]),
-            size(w[3]), size(y[2]), size(y[3]), size(op.stride), size(op.pad)};
+    return {size(x[0]), size(x[1]), size(x[2]), size(x[3]),      size(w[0]),   size(w[2]),
+            size(w[3]), size(y[2]), size(y[3]), size(op.stride), size(op.pad), size(op.groups)};
 }
 
 template <class T>
 void own_conv2d(const ConvGeometry& g, Precision precision, const T* x, const float* w, const float* bias,
                 const T* residual, bool relu, T* y, cudaStream_t stream) {
+    if (g.groups > 1) {
+        launch<grouped_conv2d_kernel<T>>(blocks_for(pixels(g) * g.filters), block_threads, 0, stream, x, w, bias,
+                                         residual, relu, g, y);
+        return;
+    }
     const Epilogue<T> to = make_epilogue<T>(y, static_cast<int>(pixels(g)), g.filters, bias, residual, nullptr, relu);
     multiply(precision, PatchRows<T>{{x, g}}, LinesAlongMemory<float>{w, g.filters, taps(g)}, taps(g),
              fits<T>(g.channels) && aligned(x, w), to, stream);
@@ -148,6 +170,11 @@ template <class T>
 void own_conv2d_grad_x(const ConvGeometry& g, Precision precision, const T* grad_y, const float* w, const T* added,
                        const T* mask, T* grad_x, cudaStream_t stream) {
     const int rows = g.images * g.height * g.width;
+    if (g.groups > 1) {
+        launch<grouped_grad_x_kernel<T>>(blocks_for(std::int64_t{rows} * g.channels), block_threads, 0, stream, grad_y,
+                                         w, added, mask, g, grad_x);
+        return;
+    }
     const Epilogue<T> to = make_epilogue<T>(grad_x, rows, g.channels, nullptr, added, mask, false);
     multiply(precision, GradPatchRows<T>{grad_y, g}, WeightsByChannel{w, g}, g.rows * g.columns * g.filters,
              fits<T>(g.filters) && fits<T>(g.channels) && aligned(grad_y, w), to, stream);

@@ -1,5 +1,6 @@
 // Own convolutions, for where there is no cuDNN: activations channels-last [N,H,W,C] in float or Bf16, weights
-// [K,R,S,C] and their gradients in float32, sums in float32. The same bits every time, and for an image in any batch.
+// [K,R,S,C/groups] and their gradients in float32, sums in float32. The same bits every time, and for an image in any
+// batch.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +10,12 @@
 
 namespace LETHE_CUDA {
 
-// y [N,P,Q,K] = x [N,H,W,C] * w [K,R,S,C].
+// y [N,P,Q,K] = x [N,H,W,C] * w [K,R,S,C/groups].
 struct ConvGeometry {
     int images, channels, height, width;  // N, C, H, W
     int filters, rows, columns;           // K, R, S
     int out_height, out_width;            // P, Q
-    int stride, pad;
+    int stride, pad, groups;
 };
 
 // Throws Error where a size is more than the kernels can count.

@@ -38,6 +38,28 @@ Tensor CudaBackend::max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& arg
     return grad_x;
 }
 
+Tensor CudaBackend::avg_pool2d_impl(const Tensor& x, const Pool2d& op) {
+    Tensor y = empty(op.output_shape(x.shape()), x.dtype());
+    dispatch(x.dtype(), [&]<class T>() {
+        dispatch_width<T>(x.dim(1), {in<T>(x)}, [&]<int Width>() {
+            launch<avg_pool2d_kernel<T, Width>>(dim3(static_cast<unsigned>(y.dim(0) * y.dim(2))), block_threads, 0,
+                                                stream_.get(), in<T>(x), pooling(x.shape(), op), out<T>(y));
+        });
+    });
+    return y;
+}
+
+Tensor CudaBackend::avg_pool2d_grad_impl(const Tensor& grad_y, const Shape& x, const Pool2d& op) {
+    Tensor grad_x = empty(x, grad_y.dtype());
+    dispatch(grad_y.dtype(), [&]<class T>() {
+        dispatch_width<T>(x[1], {in<T>(grad_y)}, [&]<int Width>() {
+            launch<avg_pool2d_grad_kernel<T, Width>>(dim3(static_cast<unsigned>(x[0] * x[2])), block_threads, 0,
+                                                     stream_.get(), in<T>(grad_y), pooling(x, op), out<T>(grad_x));
+        });
+    });
+    return grad_x;
+}
+
 Tensor CudaBackend::global_avg_pool_impl(const Tensor& x) {
     const int64_t area = x.dim(2) * x.dim(3);
     Tensor y = empty({x.dim(0), x.dim(1)});

@@ -1,5 +1,5 @@
-// Maximum over windows with its winners, the gradient gathered from them, and the gradient of the global average (the
-// average itself is a column sum: cuda/columns.cuh).
+// Maximum over windows with its winners, the gradient gathered from them, the same for the mean, and the gradient of
+// the global average (the average itself is a column sum: cuda/columns.cuh).
 #pragma once
 
 #include <cmath>
@@ -75,6 +75,54 @@ __global__ void max_pool2d_grad_kernel(const T* __restrict__ grad_y, const int64
                     if (argmax[at + v] == self + v) sum.at[v] += g.at[v];
             }
         write(grad_x + self, sum);
+    }
+}
+
+// One over the size of window (p, q): with the padding, without what lies behind it.
+__device__ __forceinline__ float share_of(int p, int q, const Pooling& of) {
+    const int rows = min(of.kernel, of.height + 2 * of.pad - p * of.stride);
+    return 1.0f / static_cast<float>(rows * min(of.kernel, of.width + 2 * of.pad - q * of.stride));
+}
+
+// One block per row of y.
+template <class T, int Width>
+__global__ void avg_pool2d_kernel(const T* __restrict__ x, Pooling of, T* __restrict__ y) {
+    const int64_t image = blockIdx.x / of.rows * static_cast<int64_t>(of.height) * of.width * of.channels;
+    const int p = static_cast<int>(blockIdx.x % of.rows), groups = of.channels / Width;
+    const int top = p * of.stride - of.pad, bottom = min(top + of.kernel, of.height);
+    for (int i = static_cast<int>(threadIdx.x); i < of.columns * groups; i += static_cast<int>(blockDim.x)) {
+        const int c = i % groups * Width, q = i / groups, left = q * of.stride - of.pad;
+        const int right = min(left + of.kernel, of.width);
+        Floats<Width> sum{};
+        for (int h = max(top, 0); h < bottom; ++h)
+            for (int w = max(left, 0); w < right; ++w) {
+                const Floats<Width> value =
+                    read<Width>(x + image + (static_cast<int64_t>(h) * of.width + w) * of.channels + c);
+                for (int v = 0; v < Width; ++v) sum.at[v] += value.at[v];
+            }
+        const float share = share_of(p, q, of);
+        for (int v = 0; v < Width; ++v) sum.at[v] *= share;
+        write(y + static_cast<int64_t>(blockIdx.x) * of.columns * of.channels + i * Width, sum);
+    }
+}
+
+// One block per row of x.
+template <class T, int Width>
+__global__ void avg_pool2d_grad_kernel(const T* __restrict__ grad_y, Pooling of, T* __restrict__ grad_x) {
+    const int64_t windows = blockIdx.x / of.height * static_cast<int64_t>(of.rows) * of.columns;
+    const WindowRange rows(static_cast<int>(blockIdx.x % of.height), of.rows, of);
+    const int groups = of.channels / Width;
+    for (int i = static_cast<int>(threadIdx.x); i < of.width * groups; i += static_cast<int>(blockDim.x)) {
+        const WindowRange columns(i / groups, of.columns, of);
+        Floats<Width> sum{};
+        for (int p = rows.first; p < rows.last; ++p)
+            for (int q = columns.first; q < columns.last; ++q) {
+                const int64_t at = (windows + static_cast<int64_t>(p) * of.columns + q) * of.channels;
+                const Floats<Width> g = read<Width>(grad_y + at + i % groups * Width);
+                const float share = share_of(p, q, of);
+                for (int v = 0; v < Width; ++v) sum.at[v] += g.at[v] * share;
+            }
+        write(grad_x + static_cast<int64_t>(blockIdx.x) * of.width * of.channels + i * Width, sum);
     }
 }
 

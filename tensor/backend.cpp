@@ -147,6 +147,18 @@ Tensor Backend::max_pool2d_grad(const Tensor& grad_y, const Tensor& argmax, cons
     return max_pool2d_grad_impl(grad_y, argmax, x, op);
 }
 
+Tensor Backend::avg_pool2d(const Tensor& x, const Pool2d& op) {
+    need_activation("avg_pool2d", "x", x);
+    op.output_shape(x.shape());
+    return avg_pool2d_impl(x, op);
+}
+
+Tensor Backend::avg_pool2d_grad(const Tensor& grad_y, const Shape& x, const Pool2d& op) {
+    const DType type = need_activation("avg_pool2d_grad", "grad_y", grad_y);
+    need_shape("avg_pool2d_grad", "grad_y", grad_y, op.output_shape(x), type);
+    return avg_pool2d_grad_impl(grad_y, x, op);
+}
+
 Tensor Backend::global_avg_pool(const Tensor& x) {
     need_rank("global_avg_pool", "x", x, 4, need_activation("global_avg_pool", "x", x));
     check(x.dim(2) * x.dim(3) > 0, "global_avg_pool: x has no pixels: ", x.shape());
@@ -203,6 +215,35 @@ Tensor Backend::shortcut_a_grad(const Tensor& grad_y, const Shape& x, int64_t st
     need_shape("shortcut_a_grad", "grad_y", grad_y,
                {x[0], grad_y.dim(1), (x[2] + stride - 1) / stride, (x[3] + stride - 1) / stride}, type);
     return shortcut_a_grad_impl(grad_y, x, stride);
+}
+
+Tensor Backend::concat_channels(std::span<const Tensor> parts) {
+    check(!parts.empty(), "concat_channels: there is nothing to concatenate");
+    const DType type = need_activation("concat_channels", "the first part", parts[0]);
+    int64_t channels = 0;
+    for (const Tensor& part : parts) {
+        need_rank("concat_channels", "a part", part, 4, type);
+        check(part.dim(0) == parts[0].dim(0) && part.dim(2) == parts[0].dim(2) && part.dim(3) == parts[0].dim(3),
+              "concat_channels: parts must differ in their channels only, got ", parts[0].shape(), " and ",
+              part.shape());
+        channels += part.dim(1);
+    }
+    Tensor y = Tensor::empty({parts[0].dim(0), channels, parts[0].dim(2), parts[0].dim(3)}, type, device());
+    int64_t begin = 0;
+    for (const Tensor& part : parts) {
+        copy_channels_impl(part, 0, y, begin, part.dim(1));
+        begin += part.dim(1);
+    }
+    return y;
+}
+
+Tensor Backend::slice_channels(const Tensor& x, int64_t begin, int64_t end) {
+    need_rank("slice_channels", "x", x, 4, need_activation("slice_channels", "x", x));
+    check(0 <= begin && begin <= end && end <= x.dim(1), "slice_channels: [", begin, ", ", end,
+          ") are not channels of x ", x.shape());
+    Tensor y = Tensor::empty({x.dim(0), end - begin, x.dim(2), x.dim(3)}, x.dtype(), device());
+    copy_channels_impl(x, begin, y, 0, end - begin);
+    return y;
 }
 
 Tensor Backend::normalize(const Tensor& x, const Tensor& mean, const Tensor& std) {

@@ -106,6 +106,9 @@ public:
     // each winner's offset in x's storage, the first in scan order where several are equal.
     Tensor max_pool2d(const Tensor& x, const Pool2d& op, Tensor& argmax);
     Tensor max_pool2d_grad(const Tensor& grad_y, const Tensor& argmax, const Shape& x, const Pool2d& op);
+    // Mean over windows; padding counts as zeros that belong to the window, what `ceil` adds behind it does not.
+    Tensor avg_pool2d(const Tensor& x, const Pool2d& op);
+    Tensor avg_pool2d_grad(const Tensor& grad_y, const Shape& x, const Pool2d& op);
     Tensor global_avg_pool(const Tensor& x);  // [N,C,H,W] -> [N,C], float32 whatever x is
     Tensor global_avg_pool_grad(const Tensor& grad_y, const Shape& x, DType dtype = DType::float32);  // dtype of x
 
@@ -119,6 +122,11 @@ public:
     // padded with zeros equally on both sides to `channels`. x [N,C,H,W] -> [N,channels,ceil(H/stride),ceil(W/stride)].
     Tensor shortcut_a(const Tensor& x, int64_t channels, int64_t stride);
     Tensor shortcut_a_grad(const Tensor& grad_y, const Shape& x, int64_t stride);
+
+    // The channels of several [N,Ci,H,W] after one another: [N,sum Ci,H,W]; and channels [begin, end) of x, which is
+    // also the gradient for one of them.
+    Tensor concat_channels(std::span<const Tensor> parts);
+    Tensor slice_channels(const Tensor& x, int64_t begin, int64_t end);
 
     // (x - mean [C]) / std [C], per channel, and its gradient grad_y / std. With Precision::bf16 the result is
     // bfloat16, and so is grad_y; the gradient is float32.
@@ -197,6 +205,8 @@ protected:
     virtual Tensor max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& argmax) = 0;
     virtual Tensor max_pool2d_grad_impl(const Tensor& grad_y, const Tensor& argmax, const Shape& x,
                                         const Pool2d& op) = 0;
+    virtual Tensor avg_pool2d_impl(const Tensor& x, const Pool2d& op) = 0;
+    virtual Tensor avg_pool2d_grad_impl(const Tensor& grad_y, const Shape& x, const Pool2d& op) = 0;
     virtual Tensor global_avg_pool_impl(const Tensor& x) = 0;
     virtual Tensor global_avg_pool_grad_impl(const Tensor& grad_y, const Shape& x, DType dtype) = 0;
     virtual Tensor linear_impl(const Tensor& x, const Tensor& w, const Tensor& b) = 0;
@@ -205,6 +215,9 @@ protected:
     virtual Tensor column_sum_impl(const Tensor& x) = 0;
     virtual Tensor shortcut_a_impl(const Tensor& x, int64_t channels, int64_t stride) = 0;
     virtual Tensor shortcut_a_grad_impl(const Tensor& grad_y, const Shape& x, int64_t stride) = 0;
+    // to[n, to_begin + c, h, w] = from[n, from_begin + c, h, w] for c in [0, count)
+    virtual void copy_channels_impl(const Tensor& from, int64_t from_begin, Tensor& to, int64_t to_begin,
+                                    int64_t count) = 0;
     virtual Tensor normalize_impl(const Tensor& x, const Tensor& mean, const Tensor& std) = 0;
     virtual Tensor normalize_grad_impl(const Tensor& grad_y, const Tensor& std) = 0;
     virtual Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) = 0;

@@ -20,6 +20,11 @@ struct Relu {
     LETHE_HD static float f(float x) { return x < 0.0f ? 0.0f : x; }
     LETHE_HD static float df(float /*x*/, float y) { return y > 0.0f ? 1.0f : 0.0f; }
 };
+// relu6 = min(max(x, 0), 6): the gradient passes for 0 < x < 6 only, as in PyTorch's hardtanh.
+struct Relu6 {
+    LETHE_HD static float f(float x) { return x < 0.0f ? 0.0f : (x > 6.0f ? 6.0f : x); }
+    LETHE_HD static float df(float /*x*/, float y) { return y > 0.0f && y < 6.0f ? 1.0f : 0.0f; }
+};
 struct Square {
     LETHE_HD static float f(float x) { return x * x; }
     LETHE_HD static float df(float x, float /*y*/) { return 2.0f * x; }
@@ -64,7 +69,7 @@ struct AddRelu {
 
 // The lists. A new function is a functor above and one entry here: op name, functor. Backends, autograd, tests and
 // benchmarks iterate over them.
-#define LETHE_UNARY_OPS(X) X(relu, Relu) X(square, Square) X(tanh, Tanh) X(sigmoid, Sigmoid) X(exp, Exp)
+#define LETHE_UNARY_OPS(X) X(relu, Relu) X(relu6, Relu6) X(square, Square) X(tanh, Tanh) X(sigmoid, Sigmoid) X(exp, Exp)
 #define LETHE_BINARY_OPS(X) X(add, Add) X(sub, Sub) X(mul, Mul) X(add_relu, AddRelu)
 
 enum class Unary {

@@ -9,8 +9,11 @@ namespace lethe {
 
 Shape Conv2d::output_shape(const Shape& x, const Shape& w) const {
     check(x.rank() == 4, "conv2d: x must be [N,C,H,W], got ", x);
-    check(w.rank() == 4, "conv2d: w must be [K,C,R,S], got ", w);
-    check(w[1] == x[1], "conv2d: w ", w, " expects ", w[1], " input channels, x ", x, " has ", x[1]);
+    check(w.rank() == 4, "conv2d: w must be [K,C/groups,R,S], got ", w);
+    check(groups >= 1 && w[0] % groups == 0, "conv2d: ", groups, " groups do not divide the ", w[0], " filters of w ",
+          w);
+    check(w[1] * groups == x[1], "conv2d: w ", w, " expects ", w[1] * groups, " input channels",
+          groups > 1 ? concat(" in ", groups, " groups") : "", ", x ", x, " has ", x[1]);
     check(stride >= 1 && pad >= 0, "conv2d: stride must be >= 1 and pad >= 0, got ", stride, " and ", pad);
     const int64_t rows = x[2] + 2 * pad - w[2], columns = x[3] + 2 * pad - w[3];
     check(rows >= 0 && columns >= 0, "conv2d: kernel ", w, " is larger than the padded input ", x, " with pad ", pad);
@@ -18,13 +21,18 @@ Shape Conv2d::output_shape(const Shape& x, const Shape& w) const {
 }
 
 Shape Pool2d::output_shape(const Shape& x) const {
-    check(x.rank() == 4, "max_pool2d: x must be [N,C,H,W], got ", x);
+    check(x.rank() == 4, "pool2d: x must be [N,C,H,W], got ", x);
     check(kernel >= 1 && stride >= 1 && pad >= 0 && 2 * pad <= kernel,
-          "max_pool2d: kernel and stride must be >= 1 and 0 <= pad <= kernel / 2, got ", kernel, ", ", stride, ", ",
-          pad);
-    const int64_t rows = x[2] + 2 * pad - kernel, columns = x[3] + 2 * pad - kernel;
-    check(rows >= 0 && columns >= 0, "max_pool2d: window ", kernel, " is larger than the padded input ", x);
-    return {x[0], x[1], rows / stride + 1, columns / stride + 1};
+          "pool2d: kernel and stride must be >= 1 and 0 <= pad <= kernel / 2, got ", kernel, ", ", stride, ", ", pad);
+    const auto windows = [this](int64_t size) -> int64_t {
+        const int64_t room = size + 2 * pad - kernel + (ceil ? stride - 1 : 0);
+        if (room < 0 || size == 0) return 0;
+        const int64_t count = room / stride + 1;
+        return ceil && (count - 1) * stride >= size + pad ? count - 1 : count;
+    };
+    const int64_t rows = windows(x[2]), columns = windows(x[3]);
+    check(rows > 0 && columns > 0, "pool2d: window ", kernel, " is larger than the padded input ", x);
+    return {x[0], x[1], rows, columns};
 }
 
 namespace {

@@ -10,10 +10,12 @@
 namespace lethe {
 
 // Square kernels take one number for both axes, as every model here does.
-// y [N,K,P,Q] = x [N,C,H,W] * w [K,C,R,S] (cross-correlation, as in PyTorch), P = (H + 2 pad - R) / stride + 1.
+// y [N,K,P,Q] = x [N,C,H,W] * w [K,C/groups,R,S] (cross-correlation, as in PyTorch), P = (H + 2 pad - R) / stride + 1.
+// Group g of the K filters sees group g of the C channels only; groups = C is a depthwise convolution.
 struct Conv2d {
     int64_t stride = 1;
     int64_t pad = 0;
+    int64_t groups = 1;
 
     Shape output_shape(const Shape& x, const Shape& w) const;  // throws Error where the shapes do not fit
 };
@@ -39,10 +41,13 @@ struct BatchNormGrads {
     Tensor grad_x, grad_gamma, grad_beta, grad_residual;  // undefined where not asked for
 };
 
+// P = (H + 2 pad - kernel) / stride + 1, rounded down; with `ceil` rounded up, but a window must begin inside the image
+// or the padding in front of it (PyTorch's ceil_mode).
 struct Pool2d {
     int64_t kernel = 2;
     int64_t stride = 2;
     int64_t pad = 0;
+    bool ceil = false;
 
     Shape output_shape(const Shape& x) const;
 };

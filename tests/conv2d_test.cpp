@@ -13,27 +13,55 @@ namespace lethe::test {
 namespace {
 
 struct Case {
-    int64_t images, channels, height, width, filters, kernel, stride, pad;
+    int64_t images, channels, height, width, filters, kernel, stride, pad, groups = 1;
 };
 
 // Every shape of a CIFAR ResNet, of the ImageNet stem and of 1x1 shortcuts, and odd ones: sizes that no vector width
 // divides, one pixel, one channel, kernels larger than the image.
 const std::vector<Case> cases = {
-    {3, 3, 32, 32, 16, 3, 1, 1},  {17, 16, 8, 8, 16, 3, 1, 1},  {1, 16, 32, 32, 16, 3, 1, 1},
-    {1, 16, 32, 32, 32, 3, 2, 1}, {1, 32, 16, 16, 32, 3, 1, 1}, {1, 64, 8, 8, 64, 3, 1, 1},
-    {3, 16, 9, 9, 32, 1, 2, 0},   {2, 3, 33, 31, 16, 7, 2, 3},  {2, 5, 7, 9, 6, 3, 1, 1},
-    {1, 1, 1, 1, 1, 1, 1, 0},     {2, 1, 2, 2, 3, 3, 1, 1},     {3, 16, 7, 5, 48, 3, 1, 1},
-    {2, 48, 5, 11, 16, 3, 1, 1},  {1, 16, 1, 1, 16, 3, 1, 1},   {2, 16, 3, 20, 16, 3, 1, 1},
-    {2, 32, 7, 7, 16, 3, 2, 1},   {2, 16, 2, 2, 32, 3, 2, 1},   {2, 17, 6, 6, 16, 3, 1, 1},
-    {2, 16, 6, 6, 17, 3, 1, 1},   {1, 128, 4, 4, 128, 3, 1, 1}, {2, 16, 5, 5, 16, 1, 1, 0},
-    {1, 8, 5, 4, 4, 5, 1, 2},     {2, 3, 6, 40, 32, 3, 1, 1},   {2, 1, 6, 9, 16, 3, 1, 1},
-    {1, 2, 5, 4, 32, 3, 1, 1},    {1, 4, 4, 7, 16, 3, 1, 1},    {1, 16, 32, 32, 16, 3, 2, 1},
+    {3, 3, 32, 32, 16, 3, 1, 1},
+    {17, 16, 8, 8, 16, 3, 1, 1},
+    {1, 16, 32, 32, 16, 3, 1, 1},
+    {1, 16, 32, 32, 32, 3, 2, 1},
+    {1, 32, 16, 16, 32, 3, 1, 1},
+    {1, 64, 8, 8, 64, 3, 1, 1},
+    {3, 16, 9, 9, 32, 1, 2, 0},
+    {2, 3, 33, 31, 16, 7, 2, 3},
+    {2, 5, 7, 9, 6, 3, 1, 1},
+    {1, 1, 1, 1, 1, 1, 1, 0},
+    {2, 1, 2, 2, 3, 3, 1, 1},
+    {3, 16, 7, 5, 48, 3, 1, 1},
+    {2, 48, 5, 11, 16, 3, 1, 1},
+    {1, 16, 1, 1, 16, 3, 1, 1},
+    {2, 16, 3, 20, 16, 3, 1, 1},
+    {2, 32, 7, 7, 16, 3, 2, 1},
+    {2, 16, 2, 2, 32, 3, 2, 1},
+    {2, 17, 6, 6, 16, 3, 1, 1},
+    {2, 16, 6, 6, 17, 3, 1, 1},
+    {1, 128, 4, 4, 128, 3, 1, 1},
+    {2, 16, 5, 5, 16, 1, 1, 0},
+    {1, 8, 5, 4, 4, 5, 1, 2},
+    {2, 3, 6, 40, 32, 3, 1, 1},
+    {2, 1, 6, 9, 16, 3, 1, 1},
+    {1, 2, 5, 4, 32, 3, 1, 1},
+    {1, 4, 4, 7, 16, 3, 1, 1},
+    {1, 16, 32, 32, 16, 3, 2, 1},
     {2, 4, 6, 6, 3, 3, 1, 1},
+    // Depthwise, with one and with several filters per channel; grouped.
+    {2, 32, 9, 8, 32, 3, 1, 1, 32},
+    {17, 37, 7, 7, 37, 3, 2, 1, 37},
+    {1, 16, 8, 9, 16, 5, 2, 2, 16},
+    {2, 5, 1, 1, 5, 3, 1, 1, 5},
+    {2, 18, 3, 4, 18, 3, 3, 0, 18},
+    {2, 6, 7, 5, 12, 3, 1, 1, 6},
+    {2, 32, 6, 6, 16, 3, 2, 1, 4},
+    {2, 16, 9, 4, 16, 1, 2, 0, 16},
+    {1, 20, 4, 4, 20, 3, 1, 2, 20},
 };
 
 std::string describe(const Case& c) {
     return concat(c.images, "x", c.channels, "x", c.height, "x", c.width, " to ", c.filters, ", kernel ", c.kernel,
-                  ", stride ", c.stride, ", pad ", c.pad);
+                  ", stride ", c.stride, ", pad ", c.pad, ", groups ", c.groups);
 }
 
 // Sums of K products get factors of size 1 and 0.25/sqrt(K), so that results are below 1 and cancellation to nearly
@@ -42,9 +70,9 @@ float unit(int64_t k) { return 0.25f / std::sqrt(static_cast<float>(k)); }
 
 struct Problem {
     explicit Problem(const Case& c)
-        : op{c.stride, c.pad},
+        : op{c.stride, c.pad, c.groups},
           x(random_tensor({c.images, c.channels, c.height, c.width}, 1)),
-          w(random_tensor({c.filters, c.channels, c.kernel, c.kernel}, 2,
+          w(random_tensor({c.filters, c.channels / c.groups, c.kernel, c.kernel}, 2,
                           unit(std::max(c.channels, c.filters) * c.kernel * c.kernel))),
           bias(random_tensor({c.filters}, 3)),
           grad_y(random_tensor(op.output_shape(x.shape(), w.shape()), 4)),
@@ -227,6 +255,9 @@ TEST_P(Conv2dTest, NanPassesThroughRelu) {
 TEST_P(Conv2dTest, RefusesShapesThatDoNotFit) {
     const Tensor x = random_tensor({1, 3, 4, 4}, 1), w = random_tensor({2, 4, 3, 3}, 2);
     EXPECT_THAT(error_of([&] { cpu->conv2d(x, w, Conv2d{}); }), testing::HasSubstr("[2, 4, 3, 3]"));
+    const auto grouped = [&](int64_t groups) { return error_of([&] { cpu->conv2d(x, w, {.groups = groups}); }); };
+    EXPECT_THAT(grouped(3), testing::HasSubstr("3 groups do not divide the 2 filters"));
+    EXPECT_THAT(grouped(2), testing::HasSubstr("expects 8 input channels in 2 groups, x [1, 3, 4, 4] has 3"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, Conv2dTest, all_isas(), isa_name);

@@ -13,23 +13,42 @@ namespace {
 using reference::Array;
 
 struct Case {
-    int64_t images, channels, height, width, filters, kernel, stride, pad;
+    int64_t images, channels, height, width, filters, kernel, stride, pad, groups = 1;
 };
 
 // Layers of CIFAR and ImageNet ResNets, cut down; and sizes around those that the kernels are made of: channels in
 // packs of 8, of 4 and of neither, more than one tile of pixels, of filters and of taps, windows that step over pixels,
 // that lie mostly in the padding or are larger than the image, a single pixel.
 const std::vector<Case> cases = {
-    {3, 3, 12, 12, 16, 3, 1, 1}, {1, 16, 16, 16, 32, 3, 2, 1}, {3, 16, 9, 9, 32, 1, 2, 0}, {2, 3, 17, 15, 16, 7, 2, 3},
-    {2, 5, 7, 9, 6, 3, 1, 1},    {1, 1, 1, 1, 1, 1, 1, 0},     {2, 1, 2, 2, 3, 3, 1, 1},   {3, 16, 7, 5, 48, 3, 1, 1},
-    {2, 48, 5, 11, 16, 3, 1, 1}, {1, 33, 8, 8, 70, 5, 3, 2},   {1, 12, 6, 6, 20, 3, 1, 0}, {2, 72, 9, 9, 72, 3, 1, 1},
-    {1, 8, 3, 2, 4, 5, 1, 2},    {1, 64, 4, 4, 100, 3, 1, 1},  {1, 4, 7, 7, 8, 3, 3, 3},   {300, 8, 1, 1, 8, 1, 1, 0},
+    {3, 3, 12, 12, 16, 3, 1, 1},
+    {1, 16, 16, 16, 32, 3, 2, 1},
+    {3, 16, 9, 9, 32, 1, 2, 0},
+    {2, 3, 17, 15, 16, 7, 2, 3},
+    {2, 5, 7, 9, 6, 3, 1, 1},
+    {1, 1, 1, 1, 1, 1, 1, 0},
+    {2, 1, 2, 2, 3, 3, 1, 1},
+    {3, 16, 7, 5, 48, 3, 1, 1},
+    {2, 48, 5, 11, 16, 3, 1, 1},
+    {1, 33, 8, 8, 70, 5, 3, 2},
+    {1, 12, 6, 6, 20, 3, 1, 0},
+    {2, 72, 9, 9, 72, 3, 1, 1},
+    {1, 8, 3, 2, 4, 5, 1, 2},
+    {1, 64, 4, 4, 100, 3, 1, 1},
+    {1, 4, 7, 7, 8, 3, 3, 3},
+    {300, 8, 1, 1, 8, 1, 1, 0},
     {2, 16, 6, 6, 18, 3, 1, 1},
+    // Grouped, depthwise, and depthwise with several filters per channel.
+    {2, 16, 7, 9, 16, 3, 1, 1, 16},
+    {3, 35, 9, 8, 35, 3, 2, 1, 35},
+    {2, 8, 8, 7, 12, 3, 2, 1, 4},
+    {1, 6, 5, 5, 18, 3, 1, 0, 6},
+    {1, 48, 6, 6, 48, 5, 3, 2, 48},
+    {2, 64, 5, 5, 32, 1, 1, 0, 2},
 };
 
 std::string describe(const Case& c) {
     return concat(c.images, "x", c.channels, "x", c.height, "x", c.width, " to ", c.filters, ", kernel ", c.kernel,
-                  ", stride ", c.stride, ", pad ", c.pad);
+                  ", stride ", c.stride, ", pad ", c.pad, ", groups ", c.groups);
 }
 
 // Factors of size 1 and 0.25/sqrt(K) keep sums of K products below 1, as in tests/conv2d_test.cpp.
@@ -38,9 +57,9 @@ float unit(int64_t k) { return 0.25f / std::sqrt(static_cast<float>(k)); }
 // On the CPU; `prepare` is what each tensor goes through first.
 struct Problem {
     explicit Problem(const Case& c, const std::function<Tensor(const Tensor&)>& prepare = std::identity())
-        : op{c.stride, c.pad},
+        : op{c.stride, c.pad, c.groups},
           x(prepare(random_tensor({c.images, c.channels, c.height, c.width}, 1))),
-          w(prepare(random_tensor({c.filters, c.channels, c.kernel, c.kernel}, 2,
+          w(prepare(random_tensor({c.filters, c.channels / c.groups, c.kernel, c.kernel}, 2,
                                   unit(std::max(c.channels, c.filters) * c.kernel * c.kernel)))),
           bias(prepare(random_tensor({c.filters}, 3))),
           grad_y(prepare(random_tensor(op.output_shape(x.shape(), w.shape()), 4))),
@@ -48,8 +67,10 @@ struct Problem {
           positions(c.images * grad_y.dim(2) * grad_y.dim(3)),
           small_grad_y(prepare(random_tensor(grad_y.shape(), 6, unit(positions)))) {}
 
-    double taps() const { return static_cast<double>(w.numel() / w.dim(0)); }       // products behind an element of y
-    double back_taps() const { return static_cast<double>(w.numel() / w.dim(1)); }  // and of grad_x
+    double taps() const { return static_cast<double>(w.numel() / w.dim(0)); }  // products behind an element of y
+    double back_taps() const {                                                 // and of grad_x
+        return static_cast<double>(w.numel() / w.dim(1) / op.groups);
+    }
 
     Conv2d op;
     Tensor x, w, bias, grad_y, residual;
@@ -178,7 +199,7 @@ TEST_P(DeviceConv2dTest, NoImages) {
 }
 
 TEST_P(DeviceConv2dTest, TheSameBitsEveryTime) {
-    for (const Case& c : {cases[0], cases[7], cases[11]}) {
+    for (const Case& c : {cases[0], cases[7], cases[11], cases[18]}) {
         SCOPED_TRACE(describe(c));
         const Problem p(c);
         const Results first = run(p), second = run(p);
@@ -245,7 +266,7 @@ protected:
 // TF32 keeps 10 bits of mantissa: each factor is off by up to 2^-10 where it is cut off, by half of that where rounded.
 TEST_P(DeviceConv2dTensorCoreTest, Tf32RoundsFactors) {
     const With tf32(device(), Precision::tf32);
-    for (const Case& c : {cases[0], cases[2], cases[7], cases[9]}) {
+    for (const Case& c : {cases[0], cases[2], cases[7], cases[9], cases[19]}) {
         SCOPED_TRACE(describe(c));
         check_all(Problem(c), DType::float32, 2 * 0x1p-10);
     }
@@ -271,7 +292,7 @@ TEST_P(DeviceConv2dTensorCoreTest, Bf16AddsInFloat32) {
 // Weights arrive as float32 and are rounded on the way.
 TEST_P(DeviceConv2dTensorCoreTest, Bf16RoundsWeights) {
     const With bf16(device(), Precision::bf16);
-    for (const Case& c : {cases[0], cases[3], cases[7]}) {
+    for (const Case& c : {cases[0], cases[3], cases[7], cases[17]}) {
         SCOPED_TRACE(describe(c));
         Problem p(c, [&](const Tensor& host) { return rounded(host); });
         p.w = random_tensor(p.w.shape(), 8, unit(p.w.numel() / std::min(c.channels, c.filters)));
@@ -285,7 +306,7 @@ TEST_P(DeviceConv2dTensorCoreTest, Bf16RoundsWeights) {
 
 TEST_P(DeviceConv2dTensorCoreTest, Bf16FusedEpilogue) {
     const With bf16(device(), Precision::bf16);
-    for (const Case& c : {cases[0], cases[4], cases[7], cases[11]}) {
+    for (const Case& c : {cases[0], cases[4], cases[7], cases[11], cases[17]}) {
         SCOPED_TRACE(describe(c));
         const Problem p(c, [&](const Tensor& host) { return rounded(host); });
         const Expected expected(p), magnitudes(p, true);

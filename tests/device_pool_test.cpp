@@ -1,3 +1,5 @@
+#include <gmock/gmock.h>
+
 #include <cmath>
 #include <limits>
 
@@ -14,13 +16,25 @@ struct Case {
     Pool2d op;
 };
 // Windows that overlap, that touch and that leave pixels out; channels in packs of 8, of 4 and of neither.
-const std::vector<Case> cases = {{{2, 16, 8, 8}, {2, 2, 0}}, {{3, 5, 9, 7}, {3, 2, 1}},  {{1, 64, 16, 16}, {3, 2, 1}},
-                                 {{5, 3, 4, 4}, {2, 2, 0}},  {{1, 1, 1, 1}, {1, 1, 0}},  {{2, 33, 5, 11}, {3, 1, 1}},
-                                 {{1, 4, 7, 7}, {4, 3, 2}},  {{2, 12, 9, 9}, {2, 3, 0}}, {{0, 4, 8, 8}, {2, 2, 0}},
-                                 {{1, 8, 40, 70}, {3, 2, 1}}};
+const std::vector<Case> cases = {{{2, 16, 8, 8}, {2, 2, 0}},
+                                 {{3, 5, 9, 7}, {3, 2, 1}},
+                                 {{1, 64, 16, 16}, {3, 2, 1}},
+                                 {{5, 3, 4, 4}, {2, 2, 0}},
+                                 {{1, 1, 1, 1}, {1, 1, 0}},
+                                 {{2, 33, 5, 11}, {3, 1, 1}},
+                                 {{1, 4, 7, 7}, {4, 3, 2}},
+                                 {{2, 12, 9, 9}, {2, 3, 0}},
+                                 {{0, 4, 8, 8}, {2, 2, 0}},
+                                 {{1, 8, 40, 70}, {3, 2, 1}},
+                                 // a last window that hangs over, that would begin outside, that fits
+                                 {{2, 8, 6, 10}, {3, 2, 0, true}},
+                                 {{1, 5, 7, 4}, {3, 2, 1, true}},
+                                 {{2, 3, 5, 5}, {2, 2, 1, true}},
+                                 {{1, 4, 2, 9}, {3, 4, 0, true}}};
 
 std::string describe(const Case& c) {
-    return concat(c.x, ", kernel ", c.op.kernel, ", stride ", c.op.stride, ", pad ", c.op.pad);
+    return concat(c.x, ", kernel ", c.op.kernel, ", stride ", c.op.stride, ", pad ", c.op.pad,
+                  c.op.ceil ? ", ceil" : "");
 }
 
 // Offset in channels-last storage of the element at a flattened NCHW offset.
@@ -91,6 +105,59 @@ TEST_P(DevicePoolTest, MinusInfinityIsAMaximumToo) {
     EXPECT_EQ(winners.int64_data()[15], 5 * 4 + 3);  // the last window, cut to nothing, begins at pixel [1,1]
 }
 
+TEST_P(DevicePoolTest, AverageAndItsGradient) {
+    for (const Case& c : cases) {
+        SCOPED_TRACE(describe(c));
+        const Tensor x = random(c.x, 1), g = random(c.op.output_shape(c.x), 2);
+        const auto area = static_cast<double>(c.op.kernel * c.op.kernel);
+        EXPECT_TRUE(
+            close(device().avg_pool2d(x, c.op).to_nchw(), reference::avg_pool2d(Array(x), c.op), reduction, area));
+        EXPECT_TRUE(close(device().avg_pool2d_grad(g, c.x, c.op).to_nchw(),
+                          reference::avg_pool2d_grad(Array(g), c.x, c.op), reduction, area));
+    }
+}
+
+TEST_P(DevicePoolTest, RefusesWindowsThatDoNotFit) {
+    const Tensor x = random({1, 4, 3, 5}, 1);
+    EXPECT_THAT(error_of([&] { device().avg_pool2d(x, {4, 2, 0}); }), testing::HasSubstr("window 4 is larger than"));
+    EXPECT_THAT(error_of([&] { device().avg_pool2d(x, {2, 2, 2}); }), testing::HasSubstr("0 <= pad <= kernel / 2"));
+    EXPECT_THAT(error_of([&] {
+                    device().avg_pool2d_grad(x, {1, 4, 3, 5}, {2, 2, 0});
+                }),
+                testing::HasSubstr("grad_y must be [1, 4, 1, 2], got [1, 4, 3, 5]"));
+}
+
+// A part's channels after another's, and each part's gradient out of the whole.
+TEST_P(DevicePoolTest, ConcatenatesChannels) {
+    for (const std::vector<int64_t>& widths : {std::vector<int64_t>{8, 16, 32}, {3, 1, 5}, {4}, {4, 0, 8}, {33, 16}}) {
+        std::vector<Tensor> parts;
+        int64_t channels = 0;
+        for (const int64_t width : widths) {
+            parts.push_back(random({2, width, 5, 3}, 1 + parts.size()));
+            channels += width;
+        }
+        const Tensor y = device().concat_channels(parts);
+        ASSERT_EQ(y.shape(), (Shape{2, channels, 5, 3}));
+        const Array whole(y);
+        int64_t begin = 0;
+        for (const Tensor& part : parts) {
+            const Array values(part);
+            const int64_t end = begin + part.dim(1);
+            for (int64_t i = 0; i < part.numel(); ++i)
+                ASSERT_EQ(whole.at(i / 15 / part.dim(1), begin + i / 15 % part.dim(1), i / 3 % 5, i % 3),
+                          values.values[static_cast<std::size_t>(i)]);
+            EXPECT_TRUE(identical(device().slice_channels(y, begin, end).cpu(), part.cpu()));
+            begin = end;
+        }
+    }
+    const std::vector<Tensor> unlike{random({2, 4, 5, 3}, 1), random({2, 4, 5, 4}, 2)};
+    EXPECT_THAT(error_of([&] { device().concat_channels(unlike); }),
+                testing::HasSubstr("parts must differ in their channels only, got [2, 4, 5, 3] and [2, 4, 5, 4]"));
+    EXPECT_THAT(error_of([&] { device().concat_channels({}); }), testing::HasSubstr("nothing to concatenate"));
+    EXPECT_THAT(error_of([&] { device().slice_channels(unlike[0], 2, 5); }),
+                testing::HasSubstr("[2, 5) are not channels of x [2, 4, 5, 3]"));
+}
+
 TEST_P(DevicePoolTest, GlobalAverageAndItsGradient) {
     for (const Shape& shape : average_shapes) {
         const Tensor x = random(shape, 1), g = random({shape[0], shape[1]}, 2);
@@ -137,6 +204,19 @@ TEST_P(DevicePoolBf16Test, MaximumWinnersAndGradient) {
         EXPECT_TRUE(close(full(y).to_nchw(), reference::max_pool2d(Array(full(x)), c.op, winners), exact));
         expect_winners(argmax, winners, y.shape(), c.x);
         EXPECT_TRUE(close(full(grad_x).to_nchw(), gradient(Array(full(g)), winners, c.x), rounded));
+    }
+}
+
+TEST_P(DevicePoolBf16Test, AverageAndItsGradient) {
+    for (const Case& c : cases) {
+        SCOPED_TRACE(describe(c));
+        const Tensor x = half(random(c.x, 1)), g = half(random(c.op.output_shape(c.x), 2));
+        const Tensor y = device().avg_pool2d(x, c.op), grad_x = device().avg_pool2d_grad(g, c.x, c.op);
+        ASSERT_EQ(y.dtype(), DType::bfloat16);
+        EXPECT_TRUE(close(full(y).to_nchw(), reference::avg_pool2d(Array(full(x)), c.op), rounded));
+        EXPECT_TRUE(close(full(grad_x).to_nchw(), reference::avg_pool2d_grad(Array(full(g)), c.x, c.op), rounded));
+        const Tensor both = device().concat_channels(std::vector<Tensor>{x, x});
+        EXPECT_TRUE(identical(full(device().slice_channels(both, c.x[1], 2 * c.x[1])), full(x)));
     }
 }
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "tests/support/cpu.h"
 #include "tests/support/reference_elementwise.h"
@@ -72,6 +73,18 @@ TEST_P(ElementwiseTest, DerivativeOfReluAtZeroIsZero) {
     const Tensor zero = Tensor::zeros({40}), one = Tensor::full({40}, 1.0f);
     EXPECT_TRUE(identical(cpu->unary_grad(Unary::relu, one, zero, cpu->unary(Unary::relu, zero)), zero));
     EXPECT_TRUE(identical(cpu->binary_grad_a(Binary::add_relu, one, zero, zero, zero), zero));
+}
+
+TEST_P(ElementwiseTest, Relu6EndsAtSixAndKeepsNan) {
+    const std::vector<float> at{-1, 0, 3, 6, 7, std::numeric_limits<float>::quiet_NaN()};
+    const Tensor x = Tensor::from_nchw({6}, at), y = cpu->unary(Unary::relu6, x);
+    const Tensor grad = cpu->unary_grad(Unary::relu6, Tensor::full({6}, 2.0f), x, y);
+    const float values[] = {0, 0, 3, 6, 6}, grads[] = {0, 0, 2, 0, 0};
+    for (int64_t i = 0; i < 5; ++i) {
+        EXPECT_EQ(y.data()[i], values[i]);
+        EXPECT_EQ(grad.data()[i], grads[i]);
+    }
+    EXPECT_TRUE(std::isnan(y.data()[5]));
 }
 
 TEST_P(ElementwiseTest, ScaleAxpyAndAbsAccumulate) {

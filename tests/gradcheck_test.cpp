@@ -99,6 +99,10 @@ double unary_in_double<elementwise::Relu>(double x) {
     return positive(x);
 }
 template <>
+double unary_in_double<elementwise::Relu6>(double x) {
+    return std::min(positive(x), 6.0);
+}
+template <>
 double unary_in_double<elementwise::Square>(double x) {
     return x * x;
 }
@@ -154,9 +158,10 @@ void add_elementwise_cases(std::vector<Case>& cases) {
 }
 
 void add_convolution_cases(std::vector<Case>& cases) {
-    for (const Conv2d op : {Conv2d{1, 1}, Conv2d{2, 1}, Conv2d{1, 0}}) {
-        const std::string name = "conv2d_stride" + std::to_string(op.stride) + "_pad" + std::to_string(op.pad);
-        const Shape x{2, 16, 7, 6}, w{16, 16, 3, 3}, y = op.output_shape(x, w);
+    for (const Conv2d op : {Conv2d{1, 1}, Conv2d{2, 1}, Conv2d{1, 0}, Conv2d{2, 1, 4}, Conv2d{1, 1, 16}}) {
+        const std::string name = "conv2d_stride" + std::to_string(op.stride) + "_pad" + std::to_string(op.pad) +
+                                 (op.groups > 1 ? "_groups" + std::to_string(op.groups) : "");
+        const Shape x{2, 16, 7, 6}, w{16, 16 / op.groups, 3, 3}, y = op.output_shape(x, w);
         cases.push_back({name,
                          {random_tensor(x, 51), random_tensor(w, 52, 0.1f)},
                          [op](const std::vector<Var>& v) { return conv2d(v[0], v[1], op); },
@@ -207,6 +212,39 @@ void add_layer_cases(std::vector<Case>& cases) {
                      [](const Inputs& in) {
                          std::vector<int64_t> argmax;
                          return reference::max_pool2d(in[0], {3, 2, 1}, argmax);
+                     }});
+    cases.push_back({"max_pool2d_ceil",
+                     {random_tensor(x, 61)},
+                     [](const std::vector<Var>& v) {
+                         return max_pool2d(v[0], {3, 2, 0, true});
+                     },
+                     [](const Inputs& in) {
+                         std::vector<int64_t> argmax;
+                         return reference::max_pool2d(in[0], {3, 2, 0, true}, argmax);
+                     }});
+    cases.push_back({"avg_pool2d",
+                     {random_tensor(x, 60)},
+                     [](const std::vector<Var>& v) {
+                         return avg_pool2d(v[0], {3, 2, 1, true});
+                     },
+                     [](const Inputs& in) {
+                         return reference::avg_pool2d(in[0], {3, 2, 1, true});
+                     }});
+    cases.push_back({"concat_channels",
+                     {random_tensor(x, 58), random_tensor({2, 3, 6, 5}, 59)},
+                     [](const std::vector<Var>& v) {
+                         return concat_channels({v[0], v[1], v[0]});
+                     },
+                     [](const Inputs& in) {
+                         Array y(Shape{2, 11, 6, 5});
+                         for (int64_t n = 0; n < 2; ++n)
+                             for (int64_t c = 0; c < 11; ++c)
+                                 for (int64_t h = 0; h < 6; ++h)
+                                     for (int64_t w = 0; w < 5; ++w)
+                                         y.at(n, c, h, w) = c < 4   ? in[0].at(n, c, h, w)
+                                                            : c < 7 ? in[1].at(n, c - 4, h, w)
+                                                                    : in[0].at(n, c - 7, h, w);
+                         return y;
                      }});
     cases.push_back({"global_avg_pool",
                      {random_tensor(x, 62)},

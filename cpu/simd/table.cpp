@@ -15,6 +15,7 @@ Kernels make_table() {
     add_loss(table);
     add_updates(table);
     add_convolutions(table);
+    add_depthwise(table);
     return table;
 }
 

@@ -12,5 +12,6 @@ void add_linear(Kernels& table);
 void add_loss(Kernels& table);
 void add_updates(Kernels& table);
 void add_convolutions(Kernels& table);
+void add_depthwise(Kernels& table);
 
 }  // namespace lethe::simd::LETHE_ISA

@@ -84,7 +84,7 @@ public:
 
 private:
     std::vector<int64_t> x_dims() const { return {key_.images, key_.channels, key_.height, key_.width}; }
-    std::vector<int64_t> w_dims() const { return {key_.filters, key_.channels, key_.rows, key_.columns}; }
+    std::vector<int64_t> w_dims() const { return {key_.filters, key_.channels / key_.groups, key_.rows, key_.columns}; }
     std::vector<int64_t> y_dims() const { return {key_.images, key_.filters, key_.out_height(), key_.out_width()}; }
 
     TensorHandle input(Operand operand, const std::vector<int64_t>& dims) {

@@ -54,13 +54,15 @@ ConvolutionKey convolution_key(ConvolutionKind kind, const Shape& x, const Shape
             .columns = w[3],
             .stride = op.stride,
             .pad = op.pad,
+            .groups = op.groups,
             .precision = precision};
 }
 
 std::string describe(const ConvolutionKey& key) {
     return concat(name(key.kind), " ", key.images, "x", key.channels, "x", key.height, "x", key.width, ", ",
                   key.filters, " filters ", key.rows, "x", key.columns, ", stride ", key.stride, ", pad ", key.pad,
-                  ", ", lethe::name(key.precision), key.deterministic ? ", deterministic" : ", any order of additions");
+                  key.groups > 1 ? concat(", ", key.groups, " groups") : "", ", ", lethe::name(key.precision),
+                  key.deterministic ? ", deterministic" : ", any order of additions");
 }
 
 }  // namespace lethe::cuda

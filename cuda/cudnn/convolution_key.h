@@ -25,14 +25,15 @@ enum class ConvolutionKind {
 const char* name(ConvolutionKind kind);
 const std::vector<ConvolutionKind>& all_convolution_kinds();
 
-// Dimensions as in tensor/ops.h: x [images, channels, height, width], w [filters, channels, rows, columns]. Everything
-// read and written is float32, or everything bfloat16 with Precision::bf16, sums in float32 either way. (cuDNN 9.19 has
-// precompiled kernels neither for a float32 bias nor for a float32 grad_w of bfloat16 operands: callers convert.)
+// Dimensions as in tensor/ops.h: x [images, channels, height, width], w [filters, channels / groups, rows, columns].
+// Everything read and written is float32, or everything bfloat16 with Precision::bf16, sums in float32 either way.
+// (cuDNN 9.19 has precompiled kernels neither for a float32 bias nor for a float32 grad_w of bfloat16 operands: callers
+// convert.)
 struct ConvolutionKey {
     ConvolutionKind kind = ConvolutionKind::forward;
     int64_t images = 1, channels = 1, height = 1, width = 1;
     int64_t filters = 1, rows = 1, columns = 1;
-    int64_t stride = 1, pad = 0;
+    int64_t stride = 1, pad = 0, groups = 1;
     Precision precision = Precision::strict;
     bool deterministic = true;  // the same bits every time
 

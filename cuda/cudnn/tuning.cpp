@@ -83,7 +83,7 @@ void TuningFile::save() const {
 double time_plan(const ConvolutionGraph& graph, int64_t plan, const ConvolutionKey& key, cudnnHandle_t handle) {
     const int64_t element = key.precision == Precision::bf16 ? 2 : 4;
     const int64_t x_bytes = element * key.images * key.channels * key.height * key.width;
-    const int64_t w_bytes = element * key.filters * key.channels * key.rows * key.columns;
+    const int64_t w_bytes = element * key.filters * (key.channels / key.groups) * key.rows * key.columns;
     const int64_t y_bytes = element * key.images * key.filters * key.out_height() * key.out_width();
     const int64_t largest = std::max({x_bytes, w_bytes, y_bytes});
     const DeviceMemory x = make_device_memory(x_bytes), w = make_device_memory(w_bytes);

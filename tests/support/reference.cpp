@@ -25,7 +25,8 @@ struct Sizes {
     int64_t a, b, c, d;
 };
 
-// Calls visit(n, k, p, q, c, h, w, r, s) for every product of a convolution.
+// Calls visit(n, k, p, q, c, i, h, w, r, s) for every product of a convolution: filter k sees channel c of x as its
+// i-th.
 template <class Visit>
 void for_each_product(const Shape& x_shape, const Shape& w_shape, const Conv2d& op, Visit&& visit) {
     const Sizes x(x_shape), w(w_shape);
@@ -34,12 +35,12 @@ void for_each_product(const Shape& x_shape, const Shape& w_shape, const Conv2d& 
         for (int64_t k = 0; k < w.a; ++k)
             for (int64_t p = 0; p < rows; ++p)
                 for (int64_t q = 0; q < columns; ++q)
-                    for (int64_t c = 0; c < w.b; ++c)
+                    for (int64_t i = 0; i < w.b; ++i)
                         for (int64_t r = 0; r < w.c; ++r)
                             for (int64_t s = 0; s < w.d; ++s) {
                                 const int64_t h = p * op.stride + r - op.pad, v = q * op.stride + s - op.pad;
                                 if (h < 0 || h >= x.c || v < 0 || v >= x.d) continue;
-                                visit(n, k, p, q, c, h, v, r, s);
+                                visit(n, k, p, q, k / (w.a / op.groups) * w.b + i, i, h, v, r, s);
                             }
 }
 
@@ -58,25 +59,28 @@ void for_each_element(const Shape& shape, Visit&& visit) {
 Array conv2d(const Array& x, const Array& w, const Conv2d& op) {
     Array y({x.shape[0], w.shape[0], (x.shape[2] + 2 * op.pad - w.shape[2]) / op.stride + 1,
              (x.shape[3] + 2 * op.pad - w.shape[3]) / op.stride + 1});
-    for_each_product(x.shape, w.shape, op, [&](auto n, auto k, auto p, auto q, auto c, auto h, auto v, auto r, auto s) {
-        y.at(n, k, p, q) += x.at(n, c, h, v) * w.at(k, c, r, s);
-    });
+    for_each_product(x.shape, w.shape, op,
+                     [&](auto n, auto k, auto p, auto q, auto c, auto i, auto h, auto v, auto r, auto s) {
+                         y.at(n, k, p, q) += x.at(n, c, h, v) * w.at(k, i, r, s);
+                     });
     return y;
 }
 
 Array conv2d_grad_x(const Array& grad_y, const Array& w, const Shape& x, const Conv2d& op) {
     Array grad_x(x);
-    for_each_product(x, w.shape, op, [&](auto n, auto k, auto p, auto q, auto c, auto h, auto v, auto r, auto s) {
-        grad_x.at(n, c, h, v) += grad_y.at(n, k, p, q) * w.at(k, c, r, s);
-    });
+    for_each_product(x, w.shape, op,
+                     [&](auto n, auto k, auto p, auto q, auto c, auto i, auto h, auto v, auto r, auto s) {
+                         grad_x.at(n, c, h, v) += grad_y.at(n, k, p, q) * w.at(k, i, r, s);
+                     });
     return grad_x;
 }
 
 Array conv2d_grad_w(const Array& grad_y, const Array& x, const Shape& w, const Conv2d& op) {
     Array grad_w(w);
-    for_each_product(x.shape, w, op, [&](auto n, auto k, auto p, auto q, auto c, auto h, auto v, auto r, auto s) {
-        grad_w.at(k, c, r, s) += grad_y.at(n, k, p, q) * x.at(n, c, h, v);
-    });
+    for_each_product(x.shape, w, op,
+                     [&](auto n, auto k, auto p, auto q, auto c, auto i, auto h, auto v, auto r, auto s) {
+                         grad_w.at(k, i, r, s) += grad_y.at(n, k, p, q) * x.at(n, c, h, v);
+                     });
     return grad_w;
 }
 
@@ -127,10 +131,16 @@ BatchNormGradients batchnorm_grad(const Array& grad_y, const Array& y, const Arr
     return grads;
 }
 
+// Windows that fit; with `ceil` one more for what they leave, if it begins before the end of the image.
+int64_t windows(int64_t size, const Pool2d& op) {
+    int64_t begin = -op.pad, count = 0;
+    for (; begin + op.kernel <= size + op.pad; begin += op.stride) ++count;
+    const bool rest = begin - op.stride + op.kernel < size + op.pad;
+    return op.ceil && rest && begin < size ? count + 1 : count;
+}
+
 Array max_pool2d(const Array& x, const Pool2d& op, std::vector<int64_t>& argmax) {
-    const int64_t rows = (x.shape[2] + 2 * op.pad - op.kernel) / op.stride + 1;
-    const int64_t columns = (x.shape[3] + 2 * op.pad - op.kernel) / op.stride + 1;
-    Array y({x.shape[0], x.shape[1], rows, columns});
+    Array y({x.shape[0], x.shape[1], windows(x.shape[2], op), windows(x.shape[3], op)});
     argmax.clear();
     for_each_element(y.shape, [&](auto n, auto c, auto p, auto q) {
         double best = -std::numeric_limits<double>::infinity();
@@ -146,6 +156,33 @@ Array max_pool2d(const Array& x, const Pool2d& op, std::vector<int64_t>& argmax)
         argmax.push_back(winner);
     });
     return y;
+}
+
+Array avg_pool2d(const Array& x, const Pool2d& op) {
+    Array y({x.shape[0], x.shape[1], windows(x.shape[2], op), windows(x.shape[3], op)});
+    for_each_element(y.shape, [&](auto n, auto c, auto p, auto q) {
+        double sum = 0, size = 0;
+        for (int64_t h = p * op.stride - op.pad; h < p * op.stride - op.pad + op.kernel; ++h)
+            for (int64_t w = q * op.stride - op.pad; w < q * op.stride - op.pad + op.kernel; ++w) {
+                if (h >= x.shape[2] + op.pad || w >= x.shape[3] + op.pad) continue;
+                size += 1;
+                if (h >= 0 && h < x.shape[2] && w >= 0 && w < x.shape[3]) sum += x.at(n, c, h, w);
+            }
+        y.at(n, c, p, q) = sum / size;
+    });
+    return y;
+}
+
+Array avg_pool2d_grad(const Array& grad_y, const Shape& x, const Pool2d& op) {
+    Array grad_x(x);
+    for_each_element(grad_y.shape, [&](auto n, auto c, auto p, auto q) {
+        const int64_t top = p * op.stride - op.pad, bottom = std::min(top + op.kernel, x[2] + op.pad);
+        const int64_t left = q * op.stride - op.pad, right = std::min(left + op.kernel, x[3] + op.pad);
+        const double share = grad_y.at(n, c, p, q) / static_cast<double>((bottom - top) * (right - left));
+        for (int64_t h = std::max<int64_t>(top, 0); h < std::min(bottom, x[2]); ++h)
+            for (int64_t w = std::max<int64_t>(left, 0); w < std::min(right, x[3]); ++w) grad_x.at(n, c, h, w) += share;
+    });
+    return grad_x;
 }
 
 Array global_avg_pool(const Array& x) {

@@ -50,6 +50,8 @@ BatchNormGradients batchnorm_grad(const Array& grad_y, const Array& y, const Arr
 
 // `argmax` gets the flattened NCHW offset in x of each winner.
 Array max_pool2d(const Array& x, const Pool2d& op, std::vector<int64_t>& argmax);
+Array avg_pool2d(const Array& x, const Pool2d& op);
+Array avg_pool2d_grad(const Array& grad_y, const Shape& x, const Pool2d& op);
 Array global_avg_pool(const Array& x);
 
 Array linear(const Array& x, const Array& w, const Array& b);

@@ -8,6 +8,8 @@ namespace lethe::test::reference {
 const std::map<std::string, Function1>& unary_functions() {
     static const std::map<std::string, Function1> functions = {
         {"relu", {[](double x) { return std::max(x, 0.0); }, [](double x) { return x > 0 ? 1.0 : 0.0; }}},
+        {"relu6",
+         {[](double x) { return std::clamp(x, 0.0, 6.0); }, [](double x) { return x > 0 && x < 6 ? 1.0 : 0.0; }}},
         {"square", {[](double x) { return x * x; }, [](double x) { return 2 * x; }}},
         {"tanh", {[](double x) { return std::tanh(x); }, [](double x) { return 1 / (std::cosh(x) * std::cosh(x)); }}},
         {"sigmoid",
