@@ -12,13 +12,13 @@
 namespace lethe {
 namespace {
 
-const Architecture& find_architecture(const std::string& name) {
+const Naming& find_naming(const Architecture& architecture, const std::string& name) {
     std::string known;
-    for (const Architecture& architecture : architectures()) {
-        if (architecture.name == name) return architecture;
-        known += (known.empty() ? "" : ", ") + architecture.name;
+    for (const Naming& naming : architecture.namings) {
+        if (naming.name == name) return naming;
+        known += (known.empty() ? "" : ", ") + naming.name;
     }
-    fail("unknown model '", name, "'; known models: ", known);
+    fail("model ", architecture.name, " has no naming '", name, "'; it has ", known.empty() ? "its own only" : known);
 }
 
 ModelSpec resolved(ModelSpec spec) {
@@ -29,6 +29,10 @@ ModelSpec resolved(ModelSpec spec) {
         for (const std::string& stem : architecture.stems) known += (known.empty() ? "" : ", ") + stem;
         fail("model ", spec.arch, " has no stem '", spec.stem, "'; it has: ", known);
     }
+    if (spec.image_size == 0) spec.image_size = architecture.image_size;
+    check(spec.image_size >= 1 && spec.image_size <= 16384, "model ", spec.arch,
+          ": the image size must be 1 to 16384, got ", spec.image_size);
+    if (!spec.naming.empty()) find_naming(architecture, spec.naming);
     check(spec.classes >= 2 && spec.classes <= 1000000, "model ", spec.arch, ": classes must be at least 2, got ",
           spec.classes);
     check(spec.mean.size() == 3 && spec.std.size() == 3, "model ", spec.arch,
@@ -68,6 +72,14 @@ bool finite(const Tensor& given) {
 
 std::string without_module(const std::string& name) { return name.starts_with("module.") ? name.substr(7) : name; }
 
+// Which of the architecture's other namings `state` is written under; null: none of them.
+const Naming* naming_of(const Architecture& architecture, const StateDict& state) {
+    for (const Naming& naming : architecture.namings)
+        for (const auto& [name, tensor] : state)
+            if (name == naming.marker) return &naming;
+    return nullptr;
+}
+
 // At most ten names, so that loading the wrong architecture does not print a screenful twice.
 std::string listed(const char* title, const std::vector<std::string>& names) {
     if (names.empty()) return "";
@@ -77,6 +89,15 @@ std::string listed(const char* title, const std::vector<std::string>& names) {
 }
 
 }  // namespace
+
+const Architecture& find_architecture(const std::string& name) {
+    std::string known;
+    for (const Architecture& architecture : architectures()) {
+        if (architecture.name == name) return architecture;
+        known += (known.empty() ? "" : ", ") + architecture.name;
+    }
+    fail("unknown model '", name, "'; known models: ", known);
+}
 
 void set_normalization(ModelSpec& spec, const std::string& text) {
     // cifar10, cifar100: per-channel statistics of the training images, as the unlearning reference uses them;
@@ -116,9 +137,13 @@ Var Model::forward(const Var& images, BatchNormMode mode) {
     return net_->forward(normalize(images, mean_, std_), mode);
 }
 
-void Model::load_state(const StateDict& given) {
+void Model::load_state(const StateDict& state_given) {
+    StateDict given;
+    for (const auto& [name, tensor] : state_given) given.emplace_back(without_module(name), tensor);
+    const Naming* naming = naming_of(find_architecture(spec_.arch), given);
+    if (naming != nullptr) given = naming->to_ours(given);
     std::map<std::string, const Tensor*> entries;
-    for (const auto& [name, tensor] : given) entries[without_module(name)] = &tensor;
+    for (const auto& [name, tensor] : given) entries[name] = &tensor;
 
     std::vector<std::string> missing, misshapen, not_finite, unexpected;
     StateDict own = state();
@@ -134,11 +159,9 @@ void Model::load_state(const StateDict& given) {
         else if (!finite(value))
             not_finite.push_back(name);
     }
-    for (const auto& [name, tensor] : given) {
-        const std::string bare = without_module(name);
-        if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == bare; }))
-            unexpected.push_back(bare);
-    }
+    for (const auto& [name, tensor] : given)
+        if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == name; }))
+            unexpected.push_back(name);
     if (!missing.empty() || !misshapen.empty() || !unexpected.empty() || !not_finite.empty())
         fail("these weights do not fit model ", spec_.arch, " with ", spec_.classes, " classes",
              listed("missing", missing), listed("unexpected", unexpected), listed("wrong shape", misshapen),
@@ -146,6 +169,12 @@ void Model::load_state(const StateDict& given) {
 
     for (auto& [name, tensor] : own)
         if (const auto entry = entries.find(name); entry != entries.end()) tensor.copy_from(*entry->second);
+    if (naming != nullptr) spec_.naming = naming->name;
+}
+
+StateDict state_under(const Model& model, const std::string& naming) {
+    if (naming.empty()) return model.state();
+    return find_naming(find_architecture(model.spec().arch), naming).from_ours(model.state());
 }
 
 std::unique_ptr<Model> Model::clone() const {

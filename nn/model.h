@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nn/module.h"
+#include "nn/naming.h"
 
 namespace lethe {
 
@@ -14,7 +15,10 @@ namespace lethe {
 struct ModelSpec {
     std::string arch = "resnet20";
     int64_t classes = 10;
-    std::string stem = "";                         // "" = the architecture's own; `lethe inspect --models` lists them
+    std::string stem = "";  // "" = the architecture's own; `lethe inspect --models` lists them
+    int64_t image_size =
+        0;  // side of the images; 0 = the architecture's own. Read by models whose weights depend on it
+    std::string naming = "";                       // under which names the weights came; "" = ours (nn/naming.h)
     std::vector<float> mean = {0.0f, 0.0f, 0.0f};  // input normalisation, per channel, in pixel units [0,1]
     std::vector<float> std = {1.0f, 1.0f, 1.0f};
 };
@@ -43,7 +47,8 @@ public:
     StateDict state() const { return net_->state(); }
     // Copies values in. Strict: throws one Error that lists every missing, unexpected and misshapen entry, and any
     // entry that holds NaN or infinity. A leading "module." on every name is ignored; missing "num_batches_tracked"
-    // entries are allowed (files older than PyTorch 0.4.1 have none). Nothing is changed when it throws.
+    // entries are allowed (files older than PyTorch 0.4.1 have none). A state under one of the architecture's other
+    // namings is converted first, and spec().naming remembers which. Nothing is changed when it throws.
     void load_state(const StateDict& state);
 
     // The same architecture with the same weights, in its own memory on the same device.
@@ -72,9 +77,15 @@ struct Architecture {
     std::string name;
     std::string summary;             // one line: source, parameters, stems
     std::vector<std::string> stems;  // the first is the default
+    int64_t image_size = 32;         // default side of the images
+    std::vector<Naming> namings;     // besides its own names
     std::function<std::unique_ptr<Module>(const ModelSpec&, Seed seed)> build;
 };
 // The registry: one line per architecture in nn/models/registry.cpp.
 const std::vector<Architecture>& architectures();
+const Architecture& find_architecture(const std::string& name);  // throws Error naming the known ones
+
+// The model's state under `naming`, one of its architecture's or "" for our own. Throws Error for an unknown one.
+StateDict state_under(const Model& model, const std::string& naming);
 
 }  // namespace lethe

@@ -80,6 +80,7 @@ void Command::model_options(bool required) {
     option("stem", stem,
            "first layers of resnet18/34/50: imagenet, cifar or cifar-maxpool; default: the file's, or imagenet");
     option("classes", classes, "number of classes; 0 = the file's, or as many as the data have");
+    option("image-size", image_size, "side of the images, for models whose weights depend on it; 0 = the file's");
     option("normalize", normalize,
            "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: the file's, or none");
 }
@@ -116,6 +117,7 @@ std::unique_ptr<Model> Command::load_model() {
     }
     if (!stem.empty()) spec.stem = stem;
     if (classes > 0) spec.classes = classes;
+    if (image_size > 0) spec.image_size = image_size;
     if (!normalize.empty()) set_normalization(spec, normalize);
     auto model = std::make_unique<Model>(spec, std::nullopt);
     try {

@@ -69,7 +69,7 @@ protected:
     bool quiet = false;
     std::string model_name, weights_file, normalize, data_source;
     std::string stem;
-    int64_t classes = 0;
+    int64_t classes = 0, image_size = 0;
 
 private:
     void choose_device();

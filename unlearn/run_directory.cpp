@@ -109,7 +109,8 @@ Json environment(Device device) {
 
 std::map<std::string, std::string> manifest_of(const ModelSpec& spec) {
     return {{"lethe.arch", spec.arch},       {"lethe.classes", std::to_string(spec.classes)},
-            {"lethe.stem", spec.stem},       {"lethe.mean", joined(spec.mean)},
+            {"lethe.stem", spec.stem},       {"lethe.image_size", std::to_string(spec.image_size)},
+            {"lethe.naming", spec.naming},   {"lethe.mean", joined(spec.mean)},
             {"lethe.std", joined(spec.std)}, {"format", "pt"}};
 }
 
@@ -120,14 +121,20 @@ std::optional<ModelSpec> spec_from_manifest(const std::map<std::string, std::str
         check(found != metadata.end(), "weight file: its manifest has no entry ", key);
         return found->second;
     };
+    const auto number = [&](const std::string& key) {
+        try {
+            return std::stoll(value(key));
+        } catch (const std::logic_error&) {
+            fail("weight file: its manifest says ", key, " = '", value(key), "', which is not a number");
+        }
+    };
     ModelSpec spec;
     spec.arch = value("lethe.arch");
     spec.stem = value("lethe.stem");
-    try {
-        spec.classes = std::stoll(value("lethe.classes"));
-    } catch (const std::logic_error&) {
-        fail("weight file: its manifest says lethe.classes = '", value("lethe.classes"), "', which is not a number");
-    }
+    spec.classes = number("lethe.classes");
+    // Files of 0.1 before these two existed lack them; the defaults are what they meant.
+    if (metadata.contains("lethe.image_size")) spec.image_size = number("lethe.image_size");
+    if (metadata.contains("lethe.naming")) spec.naming = value("lethe.naming");
     set_normalization(spec, value("lethe.mean") + "/" + value("lethe.std"));
     return spec;
 }

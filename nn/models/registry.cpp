@@ -9,6 +9,8 @@ Architecture cifar(int64_t depth, const char* parameters) {
     return {"resnet" + std::to_string(depth),
             concat("CIFAR ResNet, option-A shortcuts, ", parameters, " parameters"),
             {"cifar"},
+            32,
+            {},
             [depth](const ModelSpec& spec, Seed seed) { return build_resnet_cifar(spec, seed, depth); }};
 }
 
@@ -16,6 +18,8 @@ Architecture imagenet(const char* name, std::vector<int64_t> blocks, bool bottle
     return {name,
             concat("torchvision ResNet, ", parameters, " parameters at 1000 classes"),
             {"imagenet", "cifar", "cifar-maxpool"},
+            224,
+            {},
             [blocks = std::move(blocks), bottleneck](const ModelSpec& spec, Seed seed) {
                 return build_resnet(spec, seed, blocks, bottleneck);
             }};
