@@ -27,15 +27,30 @@ Tensor Initializer::he_normal(const Shape& shape, int64_t fan) {
     return draw(shape, [&](uint64_t item, uint32_t index) { return scale * random_.normal(item, index); });
 }
 
-Tensor Initializer::uniform(const Shape& shape, int64_t fan_in) {
-    const float bound = 1.0f / std::sqrt(static_cast<float>(fan_in));
+Tensor Initializer::within(const Shape& shape, float bound) {
     return draw(shape,
                 [&](uint64_t item, uint32_t index) { return bound * (2.0f * random_.uniform(item, index) - 1.0f); });
 }
 
-Conv2dLayer::Conv2dLayer(Initializer& init, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad)
-    : weight(add_parameter("weight", init.he_normal({out, in, kernel, kernel}, out * kernel * kernel))),
-      op{.stride = stride, .pad = pad} {}
+Tensor Initializer::he_uniform(const Shape& shape, int64_t fan_in) {
+    return within(shape, std::sqrt(6.0f / static_cast<float>(fan_in)));
+}
+
+Tensor Initializer::uniform(const Shape& shape, int64_t fan_in) {
+    return within(shape, 1.0f / std::sqrt(static_cast<float>(fan_in)));
+}
+
+Tensor Initializer::normal(const Shape& shape, float deviation) {
+    return draw(shape, [&](uint64_t item, uint32_t index) { return deviation * random_.normal(item, index); });
+}
+
+Conv2dLayer::Conv2dLayer(Tensor value, const Conv2d& conv)
+    : weight(add_parameter("weight", std::move(value))), op(conv) {}
+
+ConvBias::ConvBias(Tensor value, const Conv2d& conv)
+    : weight(add_parameter("weight", std::move(value))),
+      bias(add_parameter("bias", Tensor::zeros({weight.shape()[0]}))),
+      op(conv) {}
 
 Var Conv2dLayer::forward(const Var& x, BatchNormMode /*mode*/) { return conv2d(x, weight, op); }
 
@@ -50,7 +65,8 @@ BatchNorm2d::BatchNorm2d(int64_t channels)
     add_buffer("num_batches_tracked", num_batches_tracked);
 }
 
-Var BatchNorm2d::forward(const Var& x, const Var& residual, bool relu, BatchNormMode mode) {
+Var BatchNorm2d::forward(const Var& x, const Var& residual, bool relu, BatchNormMode wanted) {
+    const BatchNormMode mode = frozen_ ? BatchNormMode::running : wanted;
     const BatchNorm op{.eps = eps,
                        .batch_statistics = mode != BatchNormMode::running,
                        .update_running = mode == BatchNormMode::batch,
@@ -59,16 +75,22 @@ Var BatchNorm2d::forward(const Var& x, const Var& residual, bool relu, BatchNorm
     return batchnorm(x, weight, bias, running_mean, running_var, residual, op);
 }
 
-ConvBn::ConvBn(Initializer& init, const std::string& conv_name, const std::string& bn_name, int64_t in, int64_t out,
-               int64_t kernel, int64_t stride)
-    : conv_(init, in, out, kernel, stride, kernel / 2), bn_(out) {
+ConvBn::ConvBn(const std::string& conv_name, const std::string& bn_name, Tensor weight, const Conv2d& op)
+    : conv_(std::move(weight), op), bn_(conv_.weight.shape()[0]) {
     add_child(conv_name, conv_);
     add_child(bn_name, bn_);
 }
 
-Var ConvBn::forward(const Var& x, const Var& residual, bool relu, BatchNormMode mode) {
-    if (folded_weight_.defined()) return conv2d_fused(x, folded_weight_, folded_bias_, residual, relu, conv_.op);
-    return bn_.forward(conv_.forward(x, mode), residual, relu, mode);
+ConvBn::ConvBn(Initializer& init, const std::string& conv_name, const std::string& bn_name, int64_t in, int64_t out,
+               int64_t kernel, int64_t stride, int64_t groups)
+    : ConvBn(conv_name, bn_name, init.he_normal({out, in / groups, kernel, kernel}, out * kernel * kernel),
+             {.stride = stride, .pad = kernel / 2, .groups = groups}) {}
+
+Var ConvBn::forward(const Var& x, const Var& residual, Activation activation, BatchNormMode mode) {
+    const bool relu = activation == Activation::relu;
+    const Var y = folded_weight_.defined() ? conv2d_fused(x, folded_weight_, folded_bias_, residual, relu, conv_.op)
+                                           : bn_.forward(conv_.forward(x, mode), residual, relu, mode);
+    return activation == Activation::relu6 ? relu6(y) : y;
 }
 
 void ConvBn::fold() {
@@ -84,6 +106,9 @@ void ConvBn::fold() {
 Linear::Linear(Initializer& init, int64_t in, int64_t out)
     : weight(add_parameter("weight", init.uniform({out, in}, in))),
       bias(add_parameter("bias", init.uniform({out}, in))) {}
+
+Linear::Linear(Tensor weights, Tensor biases)
+    : weight(add_parameter("weight", std::move(weights))), bias(add_parameter("bias", std::move(biases))) {}
 
 Var Linear::forward(const Var& x, BatchNormMode /*mode*/) { return linear(x, weight, bias); }
 

@@ -18,10 +18,14 @@ public:
     explicit Initializer(Seed seed) : drawn_(seed.has_value()), random_(seed.value_or(0), Purpose::init) {}
     // N(0, 2 / fan) (He et al., ICCV 2015); fan = C*R*S (fan_in) or K*R*S (fan_out) of a convolution [K,C,R,S].
     Tensor he_normal(const Shape& shape, int64_t fan);
+    // U(-sqrt(6 / fan_in), sqrt(6 / fan_in)): the same variance.
+    Tensor he_uniform(const Shape& shape, int64_t fan_in);
     // U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for linear layers, weight and bias.
     Tensor uniform(const Shape& shape, int64_t fan_in);
+    Tensor normal(const Shape& shape, float deviation);  // around 0
 
 private:
+    Tensor within(const Shape& shape, float bound);  // U(-bound, bound)
     Tensor draw(const Shape& shape, const std::function<float(uint64_t item, uint32_t index)>& value);
 
     bool drawn_;
@@ -29,13 +33,27 @@ private:
     uint64_t next_item_ = 0;
 };
 
-// "weight" [K,C,R,S], no bias: a BatchNorm follows every convolution here.
+// What follows a sum.
+enum class Activation { none, relu, relu6 };
+
+// "weight" [K,C/groups,R,S], no bias: a BatchNorm follows, or precedes with a relu.
 class Conv2dLayer : public Module {
 public:
-    Conv2dLayer(Initializer& init, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad);
+    Conv2dLayer(Tensor weight, const Conv2d& op);
     Var forward(const Var& x, BatchNormMode mode) override;
 
     Var weight;
+    Conv2d op;
+};
+
+// "weight" [K,C/groups,R,S] and "bias" [K], which begins as zeros: y = relu?(conv(x) + bias).
+class ConvBias : public Module {
+public:
+    ConvBias(Tensor weight, const Conv2d& op);
+    Var forward(const Var& x, BatchNormMode /*mode*/) override { return forward(x, false); }
+    Var forward(const Var& x, bool relu) { return conv2d_fused(x, weight, bias, Var(), relu, op); }
+
+    Var weight, bias;
     Conv2d op;
 };
 
@@ -46,20 +64,28 @@ public:
     Var forward(const Var& x, BatchNormMode mode) override { return forward(x, Var(), false, mode); }
     // relu?(batchnorm(x) + residual?); residual may be undefined.
     Var forward(const Var& x, const Var& residual, bool relu, BatchNormMode mode);
+    // From now on forward() ignores the mode and uses the running statistics: in a folded twin, for one that no
+    // convolution precedes.
+    void freeze() { frozen_ = true; }
 
     Var weight, bias;
     Tensor running_mean, running_var, num_batches_tracked;
     float eps = 1e-5f;
+
+private:
+    bool frozen_ = false;
 };
 
-// A convolution and the BatchNorm behind it, which fold into one: y = relu?(bn(conv(x)) + residual?).
+// A convolution and the BatchNorm behind it, which fold into one: y = activation(bn(conv(x)) + residual?).
 class ConvBn : public Module {
 public:
     // Registers its two parts in its own scope as `conv_name` and `bn_name`; the parent adds it as child "".
+    ConvBn(const std::string& conv_name, const std::string& bn_name, Tensor weight, const Conv2d& op);
+    // The usual one: weights by he_normal over fan_out = K*R*S, padding by half the kernel.
     ConvBn(Initializer& init, const std::string& conv_name, const std::string& bn_name, int64_t in, int64_t out,
-           int64_t kernel, int64_t stride);
-    Var forward(const Var& x, BatchNormMode mode) override { return forward(x, Var(), true, mode); }
-    Var forward(const Var& x, const Var& residual, bool relu, BatchNormMode mode);
+           int64_t kernel, int64_t stride, int64_t groups = 1);
+    Var forward(const Var& x, BatchNormMode mode) override { return forward(x, Var(), Activation::relu, mode); }
+    Var forward(const Var& x, const Var& residual, Activation activation, BatchNormMode mode);
 
     // From now on forward() uses w gamma/sqrt(var+eps) and beta - mean gamma/sqrt(var+eps), computed in double from the
     // present values (again at each call of fold()), and ignores the mode.
@@ -75,6 +101,7 @@ private:
 class Linear : public Module {
 public:
     Linear(Initializer& init, int64_t in, int64_t out);
+    Linear(Tensor weight, Tensor bias);
     Var forward(const Var& x, BatchNormMode mode) override;
 
     Var weight, bias;

@@ -203,6 +203,7 @@ void fold_into(const Model& model, Model& twin) {
     copy_state(model, twin);
     twin.net().for_each([](Module& module) {
         if (auto* layer = dynamic_cast<ConvBn*>(&module)) layer->fold();
+        if (auto* norm = dynamic_cast<BatchNorm2d*>(&module)) norm->freeze();  // no convolution before it
     });
 }
 

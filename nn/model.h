@@ -64,7 +64,8 @@ private:
 void copy_state(const Model& from, Model& to);
 
 // The eval-mode twin used by inference and attacks: each BatchNorm folded into its convolution (w' = w gamma/sqrt(var +
-// eps), b' = beta - mean gamma/sqrt(var + eps)). Its parameters require no gradient; it ignores BatchNormMode.
+// eps), b' = beta - mean gamma/sqrt(var + eps)), or frozen where none precedes it. Its parameters require no gradient;
+// it ignores BatchNormMode.
 std::unique_ptr<Model> fold_batchnorm(const Model& model);
 // Refreshes an existing twin from its source after the source has changed.
 void fold_into(const Model& model, Model& twin);

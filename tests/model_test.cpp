@@ -30,6 +30,8 @@ TEST_P(Architectures, SlowFoldsClonesAndPredicts) {
     const Tensor logits = model.forward(images, BatchNormMode::running).value();
     EXPECT_EQ(logits.shape(), (Shape{3, 7}));
     EXPECT_TRUE(close(predict(*twin, images), logits, network, 9.0 * 512));
+    EXPECT_TRUE(identical(twin->forward(images, BatchNormMode::batch).value(),
+                          twin->forward(images, BatchNormMode::running).value()));
     EXPECT_TRUE(identical(model.clone()->forward(images, BatchNormMode::running).value(), logits));
     for (const auto& [name, tensor] : model.state()) EXPECT_GT(tensor.numel(), 0) << name;
 }
@@ -53,10 +55,17 @@ TEST(Model, NamesAndShapesArePyTorchs) {
     for (const Module::Parameter& parameter : cifar.net().parameters()) parameters += parameter.var.value().numel();
     EXPECT_EQ(parameters, 269722);  // He et al. 2016: 0.27 M; PyTorch counts this many
 
-    // torchvision's models.resnet18() and resnet50(), sum of p.numel()
-    for (const auto& [arch, expected] : {std::pair("resnet18", 11689512), std::pair("resnet50", 25557032)}) {
+    // "num_params" of torchvision's weights
+    for (const auto& [arch, expected] : {std::pair("resnet18", 11689512),
+                                         {"resnet50", 25557032},
+                                         {"resnet101", 44549160},
+                                         {"resnet152", 60192808},
+                                         {"mobilenet_v2", 3504872},
+                                         {"squeezenet1_0", 1248424},
+                                         {"squeezenet1_1", 1235496},
+                                         {"densenet121", 7978856}}) {
         parameters = 0;
-        const Model model({.arch = arch, .classes = 1000});
+        const Model model({.arch = arch, .classes = 1000}, std::nullopt);
         for (const Module::Parameter& p : model.net().parameters()) parameters += p.var.value().numel();
         EXPECT_EQ(parameters, expected) << arch;
     }

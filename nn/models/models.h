@@ -17,4 +17,41 @@ std::unique_ptr<Module> build_resnet_cifar(const ModelSpec& spec, Seed seed, int
 std::unique_ptr<Module> build_resnet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks,
                                      bool bottleneck);
 
+// Sandler et al., CVPR 2018, table 2, with torchvision's parameter names. Stems: "imagenet", and "cifar" with a first
+// convolution of stride 1.
+struct MobileNetV2Config {
+    struct Stage {
+        int64_t expansion, channels, blocks, stride;
+    };
+    std::vector<Stage> stages = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
+                                 {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
+    double width = 1.0;  // multiplies channels, which are then rounded to multiples of 8
+};
+std::unique_ptr<Module> build_mobilenet_v2(const ModelSpec& spec, Seed seed, const MobileNetV2Config& config = {});
+
+// Iandola et al., 2016, with torchvision's parameter names: no BatchNorm, and a convolution for a classifier. Stems:
+// "imagenet", and "cifar": 3x3 of stride 1 without the pooling behind it.
+struct SqueezeNetConfig {
+    // A fire module with that many channels between and that many of each of its two outputs; {0, 0} is a 3x3/2 max
+    // pooling.
+    struct Layer {
+        int64_t squeeze, expand;
+    };
+    int64_t channels, kernel;   // of the first convolution
+    std::vector<Layer> layers;  // from torchvision's features.3 on
+};
+std::unique_ptr<Module> build_squeezenet(const ModelSpec& spec, Seed seed, const SqueezeNetConfig& config);
+SqueezeNetConfig squeezenet1_0();
+SqueezeNetConfig squeezenet1_1();  // a third of the computation (the authors' repository)
+
+// Huang et al., CVPR 2017 ("DenseNet-BC"), with torchvision's parameter names. Stems: "imagenet" 7x7/2 + 3x3/2 max
+// pool, "cifar" 3x3.
+struct DenseNetConfig {
+    std::vector<int64_t> blocks = {6, 12, 24, 16};  // layers of each
+    int64_t growth = 32;                            // channels that a layer adds
+    int64_t initial = 64;                           // channels of the first convolution
+    int64_t bottleneck = 4;                         // a layer's inner channels, in multiples of `growth`
+};
+std::unique_ptr<Module> build_densenet(const ModelSpec& spec, Seed seed, const DenseNetConfig& config = {});
+
 }  // namespace lethe

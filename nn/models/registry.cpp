@@ -25,6 +25,15 @@ Architecture imagenet(const char* name, std::vector<int64_t> blocks, bool bottle
             }};
 }
 
+// Those whose stems are "imagenet" and "cifar".
+template <class Build>
+Architecture torchvision(const char* name, const char* family, const char* parameters, Build build) {
+    return {name,
+            concat("torchvision ", family, ", ", parameters, " parameters at 1000 classes"),
+            {"imagenet", "cifar"},
+            std::move(build)};
+}
+
 }  // namespace
 
 const std::vector<Architecture>& architectures() {
@@ -38,6 +47,16 @@ const std::vector<Architecture>& architectures() {
         imagenet("resnet18", {2, 2, 2, 2}, false, "11.7 M"),
         imagenet("resnet34", {3, 4, 6, 3}, false, "21.8 M"),
         imagenet("resnet50", {3, 4, 6, 3}, true, "25.6 M"),
+        imagenet("resnet101", {3, 4, 23, 3}, true, "44.5 M"),
+        imagenet("resnet152", {3, 8, 36, 3}, true, "60.2 M"),
+        torchvision("mobilenet_v2", "MobileNetV2", "3.5 M",
+                    [](const ModelSpec& spec, Seed seed) { return build_mobilenet_v2(spec, seed); }),
+        torchvision("squeezenet1_0", "SqueezeNet 1.0", "1.25 M",
+                    [](const ModelSpec& spec, Seed seed) { return build_squeezenet(spec, seed, squeezenet1_0()); }),
+        torchvision("squeezenet1_1", "SqueezeNet 1.1", "1.24 M",
+                    [](const ModelSpec& spec, Seed seed) { return build_squeezenet(spec, seed, squeezenet1_1()); }),
+        torchvision("densenet121", "DenseNet-121", "7.98 M",
+                    [](const ModelSpec& spec, Seed seed) { return build_densenet(spec, seed); }),
     };
     return all;
 }

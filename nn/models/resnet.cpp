@@ -30,11 +30,11 @@ public:
     }
 
     Var forward(const Var& x, BatchNormMode mode) override {
-        const Var shortcut = downsample_ ? downsample_->forward(x, Var(), false, mode) : x;
+        const Var shortcut = downsample_ ? downsample_->forward(x, Var(), Activation::none, mode) : x;
         Var y = x;
         for (ConvBn& layer : layers_) {
             const bool last = &layer == &layers_.back();
-            y = layer.forward(y, last ? shortcut : Var(), true, mode);
+            y = layer.forward(y, last ? shortcut : Var(), Activation::relu, mode);
         }
         return y;
     }

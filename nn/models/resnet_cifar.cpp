@@ -21,7 +21,7 @@ public:
 
     Var forward(const Var& x, BatchNormMode mode) override {
         const Var shortcut = identity_ ? x : shortcut_a(x, out_, stride_);
-        return second_.forward(first_.forward(x, mode), shortcut, true, mode);
+        return second_.forward(first_.forward(x, mode), shortcut, Activation::relu, mode);
     }
 
 private:
