@@ -10,8 +10,11 @@ namespace lethe::pickle {
 namespace {
 
 // A checkpoint of 1000 tensors with optimizer state has about 10^5 opcodes. One makes at most one Value (about 100
-// bytes), so a hostile file stays below half a gigabyte.
-constexpr std::size_t max_steps = 2'000'000;
+// bytes), so a hostile file stays near a hundred megabytes, and usually far below: Python writes containers in batches
+// of 1000 items, so the stack is never high, and its own limit of recursion keeps nesting below 1000.
+constexpr std::size_t max_steps = 1'000'000;
+constexpr std::size_t max_stack = 100'000;
+constexpr int32_t max_depth = 1000;
 constexpr uint64_t max_integer_bytes = 255;
 
 // Opcode bytes, named as in pickletools.
@@ -98,7 +101,20 @@ private:
         value.kind = kind;
         return &value;
     }
-    void push(Value* value) { stack_.push_back(value); }
+    void check_height() const {
+        check(stack_.size() + marks_.size() < max_stack, "pickle: more than ", max_stack,
+              " values on its stack, no checkpoint is that complicated");
+    }
+    void push(Value* value) {
+        check_height();
+        stack_.push_back(value);
+    }
+    // The containers in `container` may be as deep as Python can write them.
+    void deepen(Value& container, const std::vector<const Value*>& items) {
+        for (const Value* item : items) container.depth = std::max(container.depth, item->depth + 1);
+        check(container.depth <= max_depth, "pickle: containers nested more than ", max_depth,
+              " deep, no checkpoint is that complicated");
+    }
     bool push_new(Kind kind) {
         push(make(kind));
         return true;
@@ -238,6 +254,7 @@ private:
     bool stack(uint8_t op) {
         switch (op) {
             case MARK:
+                check_height();
                 marks_.push_back(stack_.size());
                 return true;
             case POP:  // Python lets it remove a mark as well
@@ -259,6 +276,7 @@ private:
 
     bool push_items(Kind kind, std::vector<const Value*> items) {
         Value* value = make(kind);
+        deepen(*value, items);
         value->items = std::move(items);
         push(value);
         return true;
@@ -316,6 +334,7 @@ private:
               kind == Kind::list ? "list" : "dictionary", ", before byte ", in_.position());
         check(kind != Kind::dict || items.size() % 2 == 0, "pickle: a dictionary key without a value, before byte ",
               in_.position());
+        deepen(*target, items);
         target->items.insert(target->items.end(), items.begin(), items.end());
         return true;
     }

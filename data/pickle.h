@@ -30,6 +30,7 @@ enum class Kind {
 // Items may be shared and may form cycles: walk them with a bound.
 struct Value {
     Kind kind = Kind::none;
+    int32_t depth = 0;  // how deep the containers below it are nested, when they were put in
     int64_t integer = 0;
     double real = 0;
     std::string text;

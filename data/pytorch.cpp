@@ -65,28 +65,59 @@ const Value* tensor_call(const Value& value) {
     return is_call(*call, "torch._utils._rebuild_tensor") ? call : nullptr;
 }
 
-bool holds_tensors(const Value& dict) {
-    for (std::size_t i = 1; i < dict.items.size(); i += 2)
-        if (tensor_call(*dict.items[i]) != nullptr) return true;
-    return false;
-}
+struct NamedTensor {
+    std::string name;
+    const Value* call;
+};
 
-// Depth-first through the usual names; the bound also ends dictionaries that contain themselves.
-const Value* find_state_dict(const Value& value, int depth = 0) {
-    constexpr int max_depth = 4;
-    if (!value.is(Kind::dict) || depth > max_depth) return nullptr;
-    for (const std::string_view key : {"state_dict", "model", "net"})
-        if (const Value* inner = find(value, key))
-            if (const Value* found = find_state_dict(*inner, depth + 1)) return found;
-    return holds_tensors(value) ? &value : nullptr;
-}
+// The tensors of a dictionary and of the dictionaries in it, named "outer.inner". Dictionaries may be shared and may
+// contain themselves, hence the bounds.
+class TensorSearch {
+public:
+    // Depth-first through the usual names.
+    std::vector<NamedTensor> find(const Value& value, int depth = 0) {
+        constexpr int max_depth = 4;
+        if (!value.is(Kind::dict) || depth > max_depth) return {};
+        for (const std::string_view key : {"state_dict", "model_state_dict", "model", "net"})
+            if (const Value* inner = pytorch::find(value, key))
+                if (std::vector<NamedTensor> found = find(*inner, depth + 1); !found.empty()) return found;
+        std::vector<NamedTensor> found;
+        collect(value, "", 0, found);
+        return found;
+    }
+
+private:
+    void collect(const Value& dict, const std::string& prefix, int depth, std::vector<NamedTensor>& found) {
+        constexpr int max_depth = 16;
+        check(depth <= max_depth, "holds dictionaries nested more than ", max_depth,
+              " deep, or one that contains itself");
+        for (std::size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+            check(--steps_left_ > 0, "holds more dictionary entries than any checkpoint");
+            const Value& value = *dict.items[i + 1];
+            const Value* call = tensor_call(value);
+            if (call == nullptr && !value.is(Kind::dict)) continue;
+            const Value& key = *dict.items[i];
+            check(key.is(Kind::text) || key.is(Kind::integer),
+                  "has a tensor whose key in the dictionary is not a text");
+            const std::string name = prefix + (key.is(Kind::text) ? key.text : std::to_string(key.integer));
+            check(name.size() <= 4096, "has a tensor whose name is longer than 4096 characters");
+            if (call == nullptr) {
+                collect(value, name + ".", depth + 1, found);
+                continue;
+            }
+            check(found.size() < max_tensors, "holds more than ", max_tensors, " tensors, no checkpoint has that many");
+            found.push_back({name, call});
+        }
+    }
+
+    static constexpr std::size_t max_tensors = 50'000;
+    int64_t steps_left_ = 1'000'000;
+};
 
 std::vector<int64_t> integers(const Value& value, const char* what) {
     const Value& tuple =
         is_call(value, "torch.Size") && value.items[1]->items.size() == 1 ? *value.items[1]->items[0] : value;
     check(tuple.is(Kind::tuple) || tuple.is(Kind::list), "its ", what, " is not a tuple of integers");
-    check(tuple.items.size() <= Shape::max_rank, "has ", tuple.items.size(), " dimensions, at most ",
-          int{Shape::max_rank}, " are supported");
     std::vector<int64_t> result;
     for (const Value* item : tuple.items) {
         check(item->is(Kind::integer), "its ", what, " is not a tuple of integers");
@@ -107,35 +138,15 @@ std::span<const uint8_t> view_bytes(const StorageReference& reference, std::span
                          static_cast<std::size_t>(reference.view_numel * size));
 }
 
-struct Loaded {
-    Tensor tensor;
-    std::string dtype;
-};
-
 // Arguments: storage, offset, size, stride[, requires_grad, hooks].
-Loaded load_tensor(const Value& call, const StorageSource& storages, MemoryBudget& budget) {
+StoredTensor load_tensor(const Value& call, const StorageSource& storages, MemoryBudget& budget) {
     const auto& arguments = call.items[1]->items;
     check(arguments.size() >= 4 && arguments[1]->is(Kind::integer), "is a tensor with malformed arguments");
     const StorageReference reference = storage_reference(*arguments[0]);
     check(reference.element != nullptr, "is stored as ", reference.type, ", which is not supported");
     const StridedLayout layout{arguments[1]->integer, integers(*arguments[2], "size"),
                                integers(*arguments[3], "stride")};
-    return {gather(*reference.element, view_bytes(reference, storages(reference)), layout, budget),
-            std::string(reference.element->name)};
-}
-
-void remove_shared_prefix(WeightFile& file) {
-    constexpr std::string_view prefix = "module.";  // torch.nn.DataParallel's
-    const bool shared = std::all_of(file.state.begin(), file.state.end(),
-                                    [&](const auto& entry) { return entry.first.starts_with(prefix); });
-    if (!shared) return;
-    std::map<std::string, std::string> dtypes;
-    for (auto& [name, tensor] : file.state) {
-        std::string bare = name.substr(prefix.size());
-        dtypes[bare] = file.dtypes[name];
-        name = std::move(bare);
-    }
-    file.dtypes = std::move(dtypes);
+    return gather(*reference.element, view_bytes(reference, storages(reference)), layout, budget);
 }
 
 const char* describe(const Value& root) {
@@ -183,27 +194,19 @@ StorageReference storage_reference(const Value& persistent) {
 }
 
 WeightFile read_state(const Value& root, const StorageSource& storages, MemoryBudget& budget) {
-    const Value* state = find_state_dict(root);
-    check(state != nullptr, "holds ", describe(root),
-          "; a dictionary of tensors is needed, as it is or under "
-          "'state_dict', 'model' or 'net'");
+    const std::vector<NamedTensor> tensors = TensorSearch().find(root);
+    check(!tensors.empty(), "holds ", describe(root),
+          "; a dictionary of tensors is needed, as it is or under 'state_dict', 'model_state_dict', 'model' or 'net'");
     WeightFile file;
     std::set<std::string> names;
-    for (std::size_t i = 0; i + 1 < state->items.size(); i += 2) {
-        const Value* call = tensor_call(*state->items[i + 1]);
-        if (call == nullptr) continue;
-        const Value& key = *state->items[i];
-        check(key.is(Kind::text), "has a tensor whose key in the dictionary is not a text");
-        check(names.insert(key.text).second, "has the name '", printable(key.text), "' twice");
+    for (const auto& [name, call] : tensors) {
+        check(names.insert(name).second, "has the name '", printable(name), "' twice");
         try {
-            auto [tensor, dtype] = load_tensor(*call, storages, budget);
-            file.dtypes[key.text] = dtype;
-            file.state.emplace_back(key.text, std::move(tensor));
+            file.entries.emplace_back(name, load_tensor(*call, storages, budget));
         } catch (const Error& error) {
-            fail("entry '", printable(key.text), "': ", error.what());
+            fail("entry '", printable(name), "': ", error.what());
         }
     }
-    remove_shared_prefix(file);
     return file;
 }
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "data/element.h"
 #include "data/pickle.h"
+#include "data/stored_tensor.h"
 #include "data/weights.h"
 
 namespace lethe {
@@ -37,8 +37,9 @@ StorageReference storage_reference(const pickle::Value& persistent);
 // Bytes of the whole storage; throws Error when the file does not have them.
 using StorageSource = std::function<std::span<const uint8_t>(const StorageReference&)>;
 
-// Finds the dictionary of tensors below `root` and reads it. Entries that are not tensors are passed over: PyTorch
-// keeps counters and "extra state" there, and strict loading reports whatever a model misses.
+// Finds the dictionary of tensors below `root` and reads it, with the dictionaries inside as "outer.inner". Entries
+// that are neither are passed over: PyTorch keeps counters and "extra state" there, and strict loading reports whatever
+// a model misses.
 WeightFile read_state(const pickle::Value& root, const StorageSource& storages, MemoryBudget& budget);
 
 }  // namespace pytorch

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "data/byte_reader.h"
-#include "data/element.h"
 
 namespace lethe {
 namespace {
@@ -117,11 +116,11 @@ void check_coverage(const std::vector<Entry>& entries, uint64_t data_bytes) {
     check(expected == data_bytes, data_bytes - expected, " bytes at the end belong to no entry");
 }
 
-Tensor entry_tensor(const Entry& entry, std::span<const uint8_t> data, MemoryBudget& budget) {
+StoredTensor entry_tensor(const Entry& entry, std::span<const uint8_t> data, MemoryBudget& budget) {
     try {
         const auto bytes = data.subspan(entry.begin, entry.end - entry.begin);
-        const int64_t wanted = Shape(entry.sizes).numel() * entry.element->bytes;
-        check(std::cmp_equal(bytes.size(), wanted), "its shape ", Shape(entry.sizes), " needs ", wanted,
+        const int64_t wanted = element_count(entry.sizes) * entry.element->bytes;
+        check(std::cmp_equal(bytes.size(), wanted), "its shape ", shape_text(entry.sizes), " needs ", wanted,
               " bytes, its offsets give ", bytes.size());
         return gather(*entry.element, bytes, contiguous_layout(entry.sizes), budget);
     } catch (const Error& error) {
@@ -135,10 +134,6 @@ void append(std::vector<uint8_t>& out, const void* data, std::size_t bytes) {
     if (bytes > 0) std::memcpy(out.data() + at, data, bytes);
 }
 
-uint64_t stored_bytes(const Tensor& tensor) {
-    return static_cast<uint64_t>(tensor.numel()) * (tensor.dtype() == DType::float32 ? sizeof(float) : sizeof(int64_t));
-}
-
 std::string quoted(const std::string& text) {
     try {
         return json(text).dump();
@@ -148,7 +143,7 @@ std::string quoted(const std::string& text) {
 }
 
 // Written by hand and not through a JSON object, so that the entries stay in the model's order.
-std::string format_header(const StateDict& state, const std::map<std::string, std::string>& metadata) {
+std::string format_header(const StoredState& state, const std::map<std::string, std::string>& metadata) {
     std::set<std::string> names;
     std::string header, separator = "{";
     if (!metadata.empty()) {
@@ -163,13 +158,11 @@ std::string format_header(const StateDict& state, const std::map<std::string, st
     }
     uint64_t offset = 0;
     for (const auto& [name, tensor] : state) {
-        check(tensor.defined(), "entry '", printable(name), "' is undefined");
         check(name != metadata_key && names.insert(name).second, "entry name '", printable(name),
               "' is used twice or reserved");
-        const uint64_t end = offset + stored_bytes(tensor);
-        const json entry = {{"dtype", tensor.dtype() == DType::float32 ? "F32" : "I64"},
-                            {"shape", tensor.shape().dims()},
-                            {"data_offsets", {offset, end}}};
+        const uint64_t end = offset + tensor.bytes.size();
+        const json entry = {
+            {"dtype", tensor.element->safetensors}, {"shape", tensor.sizes}, {"data_offsets", {offset, end}}};
         header += separator + quoted(name) + ":" + entry.dump();
         separator = ",";
         offset = end;
@@ -204,28 +197,20 @@ WeightFile parse_safetensors(std::span<const uint8_t> file) {
     });
     check_coverage(entries, data.size());
     MemoryBudget budget(file.size());
-    for (const Entry& entry : entries) {
-        result.state.emplace_back(entry.name, entry_tensor(entry, data, budget));
-        result.dtypes[entry.name] = entry.element->name;
-    }
+    for (const Entry& entry : entries) result.entries.emplace_back(entry.name, entry_tensor(entry, data, budget));
     return result;
 }
 
-std::vector<uint8_t> format_safetensors(const StateDict& state, const std::map<std::string, std::string>& metadata) {
+std::vector<uint8_t> format_safetensors(const StoredState& state, const std::map<std::string, std::string>& metadata) {
     const std::string header = format_header(state, metadata);
     const uint64_t header_bytes = header.size();
     std::vector<uint8_t> out;
     uint64_t total = sizeof(header_bytes) + header.size();
-    for (const auto& [name, tensor] : state) total += stored_bytes(tensor);
+    for (const auto& [name, tensor] : state) total += tensor.bytes.size();
     out.reserve(total);
     append(out, &header_bytes, sizeof(header_bytes));
     append(out, header.data(), header.size());
-    for (const auto& [name, tensor] : state) {
-        if (tensor.dtype() == DType::float32)
-            append(out, tensor.to_nchw().data(), stored_bytes(tensor));
-        else
-            append(out, tensor.cpu().int64_data(), stored_bytes(tensor));
-    }
+    for (const auto& [name, tensor] : state) append(out, tensor.bytes.data(), tensor.bytes.size());
     return out;
 }
 

@@ -16,6 +16,6 @@ namespace lethe {
 WeightFile parse_safetensors(std::span<const uint8_t> file);
 
 // The bytes of a safetensors file. Throws Error for a name that appears twice, is "__metadata__" or is not UTF-8.
-std::vector<uint8_t> format_safetensors(const StateDict& state, const std::map<std::string, std::string>& metadata);
+std::vector<uint8_t> format_safetensors(const StoredState& state, const std::map<std::string, std::string>& metadata);
 
 }  // namespace lethe

@@ -4,6 +4,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "data/byte_reader.h"
 #include "data/file.h"
 #include "data/pytorch.h"
 #include "data/safetensors.h"
@@ -39,6 +40,36 @@ WeightFile parse(std::span<const uint8_t> bytes) {
 
 }  // namespace
 
+StateDict WeightFile::state() const {
+    const std::size_t prefix = shared_prefix(entries).size();
+    StateDict state;
+    for (const auto& [name, stored] : entries) {
+        try {
+            state.emplace_back(name.substr(prefix), to_tensor(stored));
+        } catch (const Error& error) {
+            fail("entry '", printable(name), "': ", error.what());
+        }
+    }
+    return state;
+}
+
+std::string shared_prefix(const StoredState& entries) {
+    std::string prefix;
+    for (bool longer = !entries.empty(); longer;) {
+        longer = false;
+        for (const std::string_view part : {"module.", "_orig_mod."}) {
+            const std::string candidate = prefix + std::string(part);
+            longer = std::all_of(entries.begin(), entries.end(),
+                                 [&](const auto& entry) { return entry.first.starts_with(candidate); });
+            if (longer) {
+                prefix = candidate;
+                break;
+            }
+        }
+    }
+    return prefix;
+}
+
 WeightFile read_weights(const std::filesystem::path& path) {
     const std::vector<uint8_t> bytes = read_file(path);
     try {
@@ -48,15 +79,24 @@ WeightFile read_weights(const std::filesystem::path& path) {
     }
 }
 
-void write_safetensors(const std::filesystem::path& path, const StateDict& state,
-                       const std::map<std::string, std::string>& metadata) {
+void write_safetensors(const std::filesystem::path& path, const StoredState& entries, const Metadata& metadata) {
     std::vector<uint8_t> bytes;
     try {
-        bytes = format_safetensors(state, metadata);
+        bytes = format_safetensors(entries, metadata);
     } catch (const Error& error) {
         fail(path.string(), ": ", error.what());
     }
     write_file(path, bytes);
+}
+
+void write_safetensors(const std::filesystem::path& path, const StateDict& state, const Metadata& metadata) {
+    StoredState entries;
+    try {
+        entries = to_stored(state);
+    } catch (const Error& error) {
+        fail(path.string(), ": ", error.what());
+    }
+    write_safetensors(path, entries, metadata);
 }
 
 }  // namespace lethe

@@ -143,8 +143,9 @@ TEST_F(Cli, WeightsThatDoNotFitAreListedByName) {
     expect_refusal(eval(weights_) + Arguments{"--classes", "7"}, "linear.weight");
     expect_refusal(eval(weights_) + Arguments{"--normalize", "grey"}, "grey");
     WeightFile file = read_weights(weights_);
-    file.state[0].second.mutable_data()[3] = std::numeric_limits<float>::quiet_NaN();
-    write_safetensors(folder_.path("nan"), file.state, file.metadata);
+    StateDict state = file.state();
+    state[0].second.mutable_data()[3] = std::numeric_limits<float>::quiet_NaN();
+    write_safetensors(folder_.path("nan"), state, file.metadata);
     expect_refusal(eval("nan"), "NaN");
 }
 
@@ -227,7 +228,7 @@ TEST_F(Cli, TheEmulatedDeviceGivesTheSameLogits) {
     const Arguments few{"--select", "torch-randperm:0:3", "--split", "train", "--logits"};
     ASSERT_EQ(lethe(eval(weights_) + few + Arguments{"cpu.safetensors", "--device", "cpu"}).code, 0);
     ASSERT_EQ(lethe(eval(weights_) + few + Arguments{"emulated.safetensors", "--device", "emulated"}).code, 0);
-    const auto logits = [&](const char* file) { return read_weights(folder_.path(file)).state.at(0).second; };
+    const auto logits = [&](const char* file) { return read_weights(folder_.path(file)).state().at(0).second; };
     EXPECT_TRUE(close(logits("emulated.safetensors"), logits("cpu.safetensors"), network));
 }
 

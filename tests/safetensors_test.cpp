@@ -49,7 +49,7 @@ Tensor read_one(const std::string& dtype, const std::vector<T>& values) {
     const std::string shape = "[" + std::to_string(values.size()) + "]";
     const auto file =
         parse_safetensors(container("{" + entry("x", dtype, shape, 0, static_cast<int>(data.size())) + "}", data));
-    return file.state.at(0).second;
+    return file.state().at(0).second;
 }
 
 StateDict example_state() {
@@ -73,24 +73,24 @@ TEST(Safetensors, RoundTripIsExactAndKeepsTheOrder) {
     const WeightFile file = read_weights(folder.path("weights"));
     EXPECT_EQ(file.format, "safetensors");
     EXPECT_EQ(file.metadata, metadata);
-    ASSERT_EQ(file.state.size(), state.size());
+    const StateDict read = file.state();
+    ASSERT_EQ(read.size(), state.size());
     for (std::size_t i = 0; i < state.size(); ++i) {
-        EXPECT_EQ(file.state[i].first, state[i].first);
-        EXPECT_TRUE(identical(file.state[i].second, state[i].second)) << state[i].first;
+        EXPECT_EQ(read[i].first, state[i].first);
+        EXPECT_TRUE(identical(read[i].second, state[i].second)) << state[i].first;
+        EXPECT_EQ(file.entries[i].second.element->dtype, state[i].second.dtype());
     }
-    EXPECT_EQ(file.dtypes.at("numbers"), "int64");
-    EXPECT_EQ(file.dtypes.at("matrix"), "float32");
 }
 
 TEST(Safetensors, AnEmptyStateIsAFileToo) {
     const auto bytes = format_safetensors({}, {});
-    EXPECT_TRUE(parse_safetensors(bytes).state.empty());
+    EXPECT_TRUE(parse_safetensors(bytes).entries.empty());
     EXPECT_EQ(parse_safetensors(format_safetensors({}, {{"k", "v"}})).metadata.at("k"), "v");
 }
 
 TEST(Safetensors, DataIsLogicalOrderAndAligned) {
     const Tensor image = Tensor::from_nchw({1, 2, 1, 2}, std::vector<float>{1, 2, 3, 4});
-    const auto bytes = format_safetensors({{"x", image}}, {});
+    const auto bytes = format_safetensors(to_stored(StateDict{{"x", image}}), {});
     uint64_t header = 0;
     std::memcpy(&header, bytes.data(), sizeof(header));
     EXPECT_EQ(header % 8, 0u);
@@ -125,6 +125,45 @@ TEST(Safetensors, OtherTypesAreConverted) {
     EXPECT_THAT(read_one("U8", std::vector<uint8_t>{0, 255}).int64_values(), testing::ElementsAre(0, 255));
 }
 
+// Exact where a half has the value; else to the nearest, and to the even one of two that are equally near.
+TEST(Safetensors, FloatsAreRoundedToHalves) {
+    for (uint32_t i = 0; i < 65536; ++i) {
+        const auto half = static_cast<uint16_t>(i);
+        const bool nan = (half & 0x7c00) == 0x7c00 && (half & 0x3ff) != 0;
+        ASSERT_EQ(float_to_half(half_to_float(half)), nan ? half | 0x200 : half);
+        ASSERT_TRUE(nan || float_to_bfloat16(bfloat16_to_float(half)) == half || std::isnan(bfloat16_to_float(half)));
+    }
+    for (uint32_t i = 0; i + 1 < 0x7c00; ++i) {  // between neighbours
+        const auto below = static_cast<uint16_t>(i), above = static_cast<uint16_t>(i + 1);
+        const float middle = (half_to_float(below) + half_to_float(above)) / 2;
+        ASSERT_EQ(float_to_half(middle), i % 2 == 0 ? below : above) << i;
+        ASSERT_EQ(float_to_half(std::nextafter(middle, 0.0f)), below) << i;
+        ASSERT_EQ(float_to_half(std::nextafter(-middle, -1e9f)), above | 0x8000) << i;
+    }
+    EXPECT_EQ(float_to_half(65519.99f), 0x7bff);
+    EXPECT_EQ(float_to_half(65520.0f), 0x7c00);
+    EXPECT_EQ(float_to_half(1e-8f), 0);
+    EXPECT_EQ(float_to_bfloat16(std::bit_cast<float>(0x3f808000u)), 0x3f80);  // half-way, to even
+    EXPECT_EQ(float_to_bfloat16(std::bit_cast<float>(0x3f818000u)), 0x3f82);
+    EXPECT_EQ(float_to_bfloat16(std::bit_cast<float>(0x3f808001u)), 0x3f81);
+}
+
+TEST(Safetensors, WhatANarrowerTypeCannotHoldIsRefused) {
+    const auto stored = [](const Tensor& tensor, Element element) {
+        return to_stored(tensor, element_info(element)).bytes;
+    };
+    const Tensor large = Tensor::full({1}, 65520.0f);
+    EXPECT_THAT(error_of([&] { stored(large, Element::float16); }), HasSubstr("65520 is too large for float16"));
+    EXPECT_THAT(error_of([&] { stored(Tensor::full({1}, 3.4e38f), Element::bfloat16); }), HasSubstr("for bfloat16"));
+    EXPECT_THAT(error_of([&] { stored(large, Element::int8); }), HasSubstr("cannot be stored as int8"));
+    const Tensor number = Tensor::from_int64({1}, std::vector<int64_t>{256});
+    EXPECT_THAT(error_of([&] { stored(number, Element::uint8); }), HasSubstr("256 does not fit"));
+    EXPECT_THAT(error_of([&] { stored(Tensor::from_int64({1}, std::vector<int64_t>{2}), Element::boolean); }),
+                HasSubstr("2 does not fit"));
+    EXPECT_EQ(stored(number, Element::int16), bytes_of(std::vector<int16_t>{256}));
+    EXPECT_EQ(stored(large, Element::float64), bytes_of(std::vector<double>{65520.0}));
+}
+
 TEST(Safetensors, DtypeErrors) {
     EXPECT_THAT(error_for("{" + entry("x", "F8_E4M3", "[8]", 0, 8) + "}"),
                 HasSubstr("entry 'x' has the unsupported dtype 'F8_E4M3'"));
@@ -134,14 +173,15 @@ TEST(Safetensors, DtypeErrors) {
 TEST(Safetensors, ShapeErrors) {
     const auto error = [](const std::string& shape) { return error_for("{" + entry("x", "F32", shape, 0, 8) + "}"); };
     EXPECT_THAT(error("[3]"), HasSubstr("entry 'x': its shape [3] needs 12 bytes, its offsets give 8"));
-    EXPECT_THAT(error("[1,1,1,1,2]"), HasSubstr("entry 'x': shape: 5 dimensions"));
     EXPECT_THAT(error("[-2]"), HasSubstr("something else than non-negative integers"));
     EXPECT_THAT(error("[2.0]"), HasSubstr("something else than non-negative integers"));
     EXPECT_THAT(error("2"), HasSubstr("'shape' is not a list"));
     EXPECT_THAT(error("[18446744073709551615]"), HasSubstr("absurd shape"));
     EXPECT_THAT(error("[1099511627776,1099511627776,0]"), HasSubstr("2^40"));
-    EXPECT_THAT(error("[0,1099511627776,1099511627776]"), HasSubstr("needs 0 bytes"));
-    EXPECT_THAT(error_for("{" + entry("x", "I64", "[1,1,1,1]", 0, 8) + "}"), HasSubstr("entry 'x': "));
+    EXPECT_THAT(error("[0,1099511627776,1099511627776]"), HasSubstr("2^40"));
+    std::string dimensions = "[1";
+    for (int i = 1; i < 65; ++i) dimensions += ",1";
+    EXPECT_THAT(error(dimensions + "]"), HasSubstr("has 65 dimensions, at most 64 are read"));
 }
 
 TEST(Safetensors, OffsetsMustCoverTheDataExactly) {
@@ -173,7 +213,7 @@ TEST(Safetensors, HeaderErrors) {
 }
 
 TEST(Safetensors, AbsurdHeaderLengths) {
-    auto bytes = format_safetensors(example_state(), {});
+    auto bytes = format_safetensors(to_stored(example_state()), {});
     for (const uint64_t length : {~uint64_t{0}, uint64_t{1} << 63, uint64_t{100'000'001}}) {
         std::memcpy(bytes.data(), &length, sizeof(length));
         EXPECT_THAT(error_of([&] { parse_safetensors(bytes); }), HasSubstr("more than the format's limit"));
@@ -201,13 +241,13 @@ TEST(Safetensors, WritingRefusesWhatCannotBeReadBack) {
 }
 
 TEST(Safetensors, EveryPrefixIsAnError) {
-    const auto bytes = format_safetensors(example_state(), {{"k", "v"}});
+    const auto bytes = format_safetensors(to_stored(example_state()), {{"k", "v"}});
     for (std::size_t length = 0; length < bytes.size(); ++length)
         ASSERT_THROW(parse_safetensors(std::span(bytes).first(length)), Error) << length;
 }
 
 TEST(Safetensors, FlippedBitsAreReadOrRefused) {
-    const auto good = format_safetensors(example_state(), {{"k", "v"}});
+    const auto good = format_safetensors(to_stored(example_state()), {{"k", "v"}});
     std::mt19937 random(1);
     int refused = 0;
     for (int round = 0; round < 5000; ++round) {

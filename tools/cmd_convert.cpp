@@ -26,10 +26,10 @@ private:
 int ConvertCommand::run() {
     const WeightFile file = read_weights(weights_file);
     std::map<std::string, std::string> metadata = file.metadata;
-    StateDict state = file.state;
+    StoredState state = file.entries;
     if (!model_name.empty() || spec_from_manifest(file.metadata)) {
         const std::unique_ptr<Model> model = load_model();  // strict: what is written is known to load
-        state = model->state();
+        state = to_stored(model->state());
         metadata.merge(manifest_of(model->spec()));
     }
     metadata["lethe.source_sha256"] = sha256_file(weights_file);

@@ -75,11 +75,12 @@ void InspectCommand::print_switches() const {
 
 void InspectCommand::print_file() {
     const WeightFile weights = read_weights(file);
-    say(concat(file, ": ", weights.format, ", ", weights.state.size(), " tensors, SHA-256 ", sha256_file(file)));
+    say(concat(file, ": ", weights.format, ", ", weights.entries.size(), " tensors, SHA-256 ", sha256_file(file)));
     Json entries = Json::array();
     int64_t elements = 0, bad = 0;
     for (const auto& [key, value] : weights.metadata) say(concat("  ", key, " = ", value));
-    for (const auto& [name, tensor] : weights.state) {
+    for (const auto& [name, stored] : weights.entries) {
+        const Tensor tensor = to_tensor({stored.element, {stored.numel()}, stored.bytes});  // of any rank
         double low = 0, high = 0, total = 0;
         bool finite = true;
         if (tensor.dtype() == DType::float32 && tensor.numel() > 0) {
@@ -94,16 +95,15 @@ void InspectCommand::print_file() {
         }
         elements += tensor.numel();
         bad += finite ? 0 : 1;
-        const std::string stored = weights.dtypes.contains(name) ? weights.dtypes.at(name) : "";
         char line[200];
         std::snprintf(line, sizeof line, "  %-36s %-9s %-20s min %10.4g  mean %10.4g  max %10.4g%s", name.c_str(),
-                      stored.c_str(), tensor.shape().str().c_str(), low,
+                      std::string(stored.element->name).c_str(), shape_text(stored.sizes).c_str(), low,
                       tensor.numel() > 0 ? total / static_cast<double>(tensor.numel()) : 0, high,
                       finite ? "" : "  NOT FINITE");
         say(line);
         entries.push_back({{"name", name},
-                           {"dtype", stored},
-                           {"shape", tensor.shape().dims()},
+                           {"dtype", stored.element->name},
+                           {"shape", stored.sizes},
                            {"min", low},
                            {"max", high},
                            {"finite", finite}});

@@ -186,7 +186,7 @@ int TrainCommand::run() {
     const RunDirectory directory(out, "train", resolved(), free_keys());
     say(concat(device_line(), "; ", spec.arch, " on ", train_data.size(), " images of ", data_source));
     if (directory.has("weights.safetensors"))  // written last: training is complete
-        model.load_state(read_weights(directory.file("weights.safetensors")).state);
+        model.load_state(read_weights(directory.file("weights.safetensors")).state());
     else
         train_model(model, train_data, directory);
     std::filesystem::remove(directory.file("checkpoint.safetensors"));

@@ -121,7 +121,7 @@ std::unique_ptr<Model> Command::load_model() {
     if (!normalize.empty()) set_normalization(spec, normalize);
     auto model = std::make_unique<Model>(spec, std::nullopt);
     try {
-        model->load_state(file.state);
+        model->load_state(file.state());
     } catch (const Error& error) {
         fail(weights_file, ": ", error.what());
     }

@@ -217,7 +217,7 @@ void Run::attack(RunResult& run) {
     task_.adversarial_labels = targets;
 
     if (directory_.has("attack.json")) {
-        task_.adversarial = read_weights(directory_.file("adversarial.safetensors")).state.at(0).second;
+        task_.adversarial = read_weights(directory_.file("adversarial.safetensors")).state().at(0).second;
         run.attack_seconds = directory_.read_json("attack.json").at("seconds");
         return;
     }
@@ -257,7 +257,7 @@ void Run::attack(RunResult& run) {
 void Run::importance(RunResult& run) {
     if (directory_.has("importance.json")) {
         run.importance_seconds = directory_.read_json("importance.json").at("seconds");
-        task_.penalty = penalty_weights(read_weights(directory_.file("importance.safetensors")).state);
+        task_.penalty = penalty_weights(read_weights(directory_.file("importance.safetensors")).state());
         return;
     }
     const Switches& switches = options_.unlearn.switches;

@@ -151,7 +151,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
     WeightFile file = read_weights(path);
     Checkpoint checkpoint;
     checkpoint.numbers = std::move(file.metadata);
-    for (auto& [name, tensor] : file.state) {
+    for (const auto& [name, tensor] : file.state()) {
         if (name.starts_with("weights/"))
             checkpoint.weights.emplace_back(name.substr(8), tensor);
         else if (name.starts_with("optimizer/"))

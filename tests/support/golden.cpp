@@ -10,7 +10,7 @@ namespace lethe::test {
 
 Golden::Golden(const std::string& name)
     : name_(name),
-      state_(read_weights(std::string(LETHE_SOURCE_DIR) + "/tests/golden/" + name + ".safetensors").state) {}
+      state_(read_weights(std::string(LETHE_SOURCE_DIR) + "/tests/golden/" + name + ".safetensors").state()) {}
 
 const Tensor& Golden::operator[](const std::string& name) const { return entry(state_, name); }
 
