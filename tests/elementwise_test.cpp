@@ -42,9 +42,13 @@ TEST_P(ElementwiseTest, AnElementDoesNotDependOnItsPosition) {
 #define LETHE_ENTRY(op, functor) Unary::op,
     for (const Unary op : {LETHE_UNARY_OPS(LETHE_ENTRY)}) {
 #undef LETHE_ENTRY
-        const Tensor x = random_tensor({100}, 1), y = cpu->unary(op, x);
-        for (const auto& [begin, end] : {std::pair{0, 100}, {0, 1}, {3, 50}, {16, 33}, {99, 100}})
-            EXPECT_TRUE(identical(cpu->unary(op, x.rows(begin, end)), y.rows(begin, end))) << name(op) << " " << begin;
+        const Tensor x = random_tensor({100}, 1), y = cpu->unary(op, x), grad = cpu->unary_grad(op, x, x, y);
+        for (const auto& [begin, end] : {std::pair{0, 100}, {0, 1}, {3, 50}, {16, 33}, {99, 100}}) {
+            const Tensor rows = x.rows(begin, end);
+            EXPECT_TRUE(identical(cpu->unary(op, rows), y.rows(begin, end))) << name(op) << " " << begin;
+            EXPECT_TRUE(identical(cpu->unary_grad(op, rows, rows, y.rows(begin, end)), grad.rows(begin, end)))
+                << name(op) << " " << begin;
+        }
     }
 }
 
@@ -85,6 +89,22 @@ TEST_P(ElementwiseTest, Relu6EndsAtSixAndKeepsNan) {
         EXPECT_EQ(grad.data()[i], grads[i]);
     }
     EXPECT_TRUE(std::isnan(y.data()[5]));
+}
+
+// Far out on the left gelu is small and keeps its digits; on the right it is x.
+TEST_P(ElementwiseTest, GeluOfLargeAndSmallValues) {
+    std::vector<float> at;
+    for (float x = -12.0f; x <= 12.0f; x += 0.013f) at.push_back(x);
+    const Tensor x = Tensor::from_nchw({static_cast<int64_t>(at.size())}, at), y = cpu->unary(Unary::gelu, x);
+    for (int64_t i = 0; i < x.numel(); ++i) {
+        const double v = double{x.data()[i]}, expected = 0.5 * v * std::erfc(-v / std::sqrt(2.0));
+        // exp(-x^2/2) multiplies the rounding error of its argument by x^2/2.
+        const double roundings = 6 + v * v;
+        ASSERT_NEAR(double{y.data()[i]}, expected, roundings * 0x1p-24 * std::abs(expected)) << v;
+    }
+    const float infinity = std::numeric_limits<float>::infinity();
+    EXPECT_EQ(cpu->unary(Unary::gelu, Tensor::full({1}, infinity)).item(), infinity);
+    EXPECT_TRUE(std::isnan(cpu->unary(Unary::gelu, Tensor::full({1}, std::nanf(""))).item()));
 }
 
 TEST_P(ElementwiseTest, ScaleAxpyAndAbsAccumulate) {

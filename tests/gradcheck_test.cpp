@@ -119,6 +119,11 @@ double unary_in_double<elementwise::Exp>(double x) {
     return std::exp(x);
 }
 
+template <>
+double unary_in_double<elementwise::Gelu>(double x) {
+    return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+}
+
 template <class Functor>
 double binary_in_double(double a, double b);
 template <>

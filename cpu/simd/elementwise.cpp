@@ -15,23 +15,35 @@ namespace lethe::simd::LETHE_ISA {
 // the array it stands.
 constexpr int64_t width = 16;
 
-#define LETHE_UNARY(op, functor)                                                                                   \
-    __attribute__((flatten, noipa)) static void op##_blocks(const float* x, float* y, int64_t blocks) {            \
-        for (int64_t b = 0; b < blocks; ++b)                                                                       \
-            _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) y[b * width + i] =                             \
-                elementwise::functor::f(x[b * width + i]);                                                         \
-    }                                                                                                              \
-    static void op##_loop(const float* x, float* y, int64_t n) {                                                   \
-        const int64_t blocks = n / width, done = blocks * width;                                                   \
-        op##_blocks(x, y, blocks);                                                                                 \
-        if (done == n) return;                                                                                     \
-        float rest[width] = {}, results[width];                                                                    \
-        for (int64_t j = 0; done + j < n; ++j) rest[j] = x[done + j];                                              \
-        op##_blocks(rest, results, 1);                                                                             \
-        for (int64_t j = 0; done + j < n; ++j) y[done + j] = results[j];                                           \
-    }                                                                                                              \
-    LETHE_LOOP static void op##_grad_loop(const float* g, const float* x, const float* y, float* out, int64_t n) { \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; ++i) out[i] = g[i] * elementwise::functor::df(x[i], y[i]);  \
+#define LETHE_UNARY(op, functor)                                                                                 \
+    __attribute__((flatten, noipa)) static void op##_blocks(const float* x, float* y, int64_t blocks) {          \
+        for (int64_t b = 0; b < blocks; ++b)                                                                     \
+            _Pragma("omp simd") for (int64_t i = 0; i < width; ++i) y[b * width + i] =                           \
+                elementwise::functor::f(x[b * width + i]);                                                       \
+    }                                                                                                            \
+    static void op##_loop(const float* x, float* y, int64_t n) {                                                 \
+        const int64_t blocks = n / width, done = blocks * width;                                                 \
+        op##_blocks(x, y, blocks);                                                                               \
+        if (done == n) return;                                                                                   \
+        float rest[width] = {}, results[width];                                                                  \
+        for (int64_t j = 0; done + j < n; ++j) rest[j] = x[done + j];                                            \
+        op##_blocks(rest, results, 1);                                                                           \
+        for (int64_t j = 0; done + j < n; ++j) y[done + j] = results[j];                                         \
+    }                                                                                                            \
+    __attribute__((flatten, noipa)) static void op##_grad_blocks(const float* g, const float* x, const float* y, \
+                                                                 float* out, int64_t blocks) {                   \
+        for (int64_t b = 0; b < blocks; ++b)                                                                     \
+            _Pragma("omp simd") for (int64_t i = b * width; i < (b + 1) * width; ++i) out[i] =                   \
+                g[i] * elementwise::functor::df(x[i], y[i]);                                                     \
+    }                                                                                                            \
+    static void op##_grad_loop(const float* g, const float* x, const float* y, float* out, int64_t n) {          \
+        const int64_t blocks = n / width, done = blocks * width;                                                 \
+        op##_grad_blocks(g, x, y, out, blocks);                                                                  \
+        if (done == n) return;                                                                                   \
+        float gs[width] = {}, xs[width] = {}, ys[width] = {}, results[width];                                    \
+        for (int64_t j = 0; done + j < n; ++j) gs[j] = g[done + j], xs[j] = x[done + j], ys[j] = y[done + j];    \
+        op##_grad_blocks(gs, xs, ys, results, 1);                                                                \
+        for (int64_t j = 0; done + j < n; ++j) out[done + j] = results[j];                                       \
     }
 LETHE_UNARY_OPS(LETHE_UNARY)
 

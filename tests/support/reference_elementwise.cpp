@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace lethe::test::reference {
 
@@ -16,6 +17,12 @@ const std::map<std::string, Function1>& unary_functions() {
          {[](double x) { return 1 / (1 + std::exp(-x)); },
           [](double x) { return std::exp(-x) / ((1 + std::exp(-x)) * (1 + std::exp(-x))); }}},
         {"exp", {[](double x) { return std::exp(x); }, [](double x) { return std::exp(x); }}},
+        {"gelu",
+         {[](double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); },
+          [](double x) {
+              return 0.5 * std::erfc(-x / std::numbers::sqrt2) +
+                     x * std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi);
+          }}},
     };
     return functions;
 }
