@@ -98,8 +98,9 @@ TEST_P(ElementwiseTest, GeluOfLargeAndSmallValues) {
     const Tensor x = Tensor::from_nchw({static_cast<int64_t>(at.size())}, at), y = cpu->unary(Unary::gelu, x);
     for (int64_t i = 0; i < x.numel(); ++i) {
         const double v = double{x.data()[i]}, expected = 0.5 * v * std::erfc(-v / std::sqrt(2.0));
+        // The vector exp is within 4 units in the last place, 8 roundings; the polynomial and the products get as many.
         // exp(-x^2/2) multiplies the rounding error of its argument by x^2/2.
-        const double roundings = 6 + v * v;
+        const double roundings = 16 + v * v;
         ASSERT_NEAR(double{y.data()[i]}, expected, roundings * 0x1p-24 * std::abs(expected)) << v;
     }
     const float infinity = std::numeric_limits<float>::infinity();

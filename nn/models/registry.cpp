@@ -31,6 +31,8 @@ Architecture torchvision(const char* name, const char* family, const char* param
     return {name,
             concat("torchvision ", family, ", ", parameters, " parameters at 1000 classes"),
             {"imagenet", "cifar"},
+            224,
+            {},
             std::move(build)};
 }
 
