@@ -25,7 +25,7 @@ Var shortcut_a(const Var& x, int64_t channels, int64_t stride);
 Var normalize(const Var& x, const Tensor& mean, const Tensor& std);
 
 // Per-row losses [N]; combine with mean() or sum().
-Var softmax_cross_entropy(const Var& logits, const Tensor& labels);
+Var softmax_cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropy& op = {});
 
 Var unary(Unary op, const Var& x);
 Var binary(Binary op, const Var& a, const Var& b);

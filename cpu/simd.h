@@ -48,9 +48,14 @@ struct SgdArrays {
     const float* weight;  // of the penalty; null: none
     const float* anchor;
 };
+// What is done to an element of a gradient first: multiplied, then cut to [-most, most] (infinity: not).
+struct Clip {
+    float factor, most;
+};
 struct SgdFactors {
     float lr, momentum, weight_decay, lambda;
     bool nesterov, first_step;
+    Clip clip;
 };
 
 struct AdamArrays {
@@ -63,6 +68,8 @@ struct AdamArrays {
 };
 struct AdamFactors {
     float step_size, beta1, beta2, inv_sqrt_correction2, eps, weight_decay, lambda;
+    float shrink;  // theta -= shrink * theta, before the update
+    Clip clip;
 };
 
 // One image of a convolution with a kernel of 1x1 (pad 0) or 3x3 (pad 1) and stride 1 or 2, channels-last:
@@ -125,8 +132,9 @@ struct Kernels {
     void (*linear_grad_w)(const float* grad_y, const float* x, float* grad_w, int64_t rows, int64_t in, int64_t out,
                           int64_t begin, int64_t end);
 
-    // One row of logits: probabilities, and the loss for `label`.
-    float (*softmax_cross_entropy)(const float* logits, int64_t label, float* probabilities, int64_t classes);
+    // One row of logits: probabilities, and the loss for `label` with label smoothing.
+    float (*softmax_cross_entropy)(const float* logits, int64_t label, float smoothing, float* probabilities,
+                                   int64_t classes);
 
     // One image of a projected gradient step; grad null: projection only.
     void (*pgd_step)(float* x_adv, const float* x, const float* grad, int64_t n, const Pgd& op);
@@ -146,6 +154,7 @@ struct Kernels {
 
     void (*sgd)(const SgdArrays& arrays, int64_t n, const SgdFactors& factors);
     void (*adam)(const AdamArrays& arrays, int64_t n, const AdamFactors& factors);
+    void (*ema)(float* average, const float* value, int64_t n, float share);  // average += share * (value - average)
 };
 
 // The table for $LETHE_ISA ("avx512", "avx2" or "baseline"), or the best this processor runs. Throws Error for another

@@ -21,7 +21,8 @@ void log_odds_row(const float* z, int64_t label, double share, float* out, int64
 
 }  // namespace
 
-Tensor CpuBackend::softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) {
+Tensor CpuBackend::softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities,
+                                              const CrossEntropy& op) {
     const int64_t classes = logits.dim(1);
     Tensor loss = Tensor::empty({logits.dim(0)});
     probabilities = Tensor::empty(logits.shape());
@@ -30,23 +31,26 @@ Tensor CpuBackend::softmax_cross_entropy_impl(const Tensor& logits, const Tensor
     float *out = loss.mutable_data(), *p = probabilities.mutable_data();
     for_chunks(logits.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; ++n)
-            out[n] = kernels_.softmax_cross_entropy(in + n * classes, label[n], p + n * classes, classes);
+            out[n] = kernels_.softmax_cross_entropy(in + n * classes, label[n], op.label_smoothing, p + n * classes,
+                                                    classes);
     });
     return loss;
 }
 
 Tensor CpuBackend::softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities,
-                                                   const Tensor& labels) {
+                                                   const Tensor& labels, const CrossEntropy& op) {
     const int64_t classes = probabilities.dim(1);
+    const float own = 1.0f - op.label_smoothing, every = op.label_smoothing / static_cast<float>(classes);
     Tensor grad = Tensor::empty(probabilities.shape());
     const float *p = probabilities.data(), *g = grad_loss.data();
     const int64_t* label = labels.int64_data();
     float* out = grad.mutable_data();
     for_chunks(probabilities.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; ++n) {
-            kernels_.scale(p + n * classes, g[n], out + n * classes, classes);
-            const int64_t hit = n * classes + label[n];
-            out[hit] = (p[hit] - 1.0f) * g[n];
+            const int64_t row = n * classes;
+            for (int64_t i = row; i < row + classes; ++i) out[i] = (p[i] - every) * g[n];
+            const int64_t hit = row + label[n];
+            out[hit] = (p[hit] - every - own) * g[n];
         }
     });
     return grad;

@@ -93,9 +93,10 @@ protected:
                             int64_t count) override;
     Tensor normalize_impl(const Tensor& x, const Tensor& mean, const Tensor& std) override;
     Tensor normalize_grad_impl(const Tensor& grad_y, const Tensor& std) override;
-    Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) override;
-    Tensor softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities,
-                                           const Tensor& labels) override;
+    Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities,
+                                      const CrossEntropy& op) override;
+    Tensor softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities, const Tensor& labels,
+                                           const CrossEntropy& op) override;
     Tensor log_odds_grad_impl(const Tensor& logits, const Tensor& labels, const Tensor& active, float weight) override;
     Tensor unary_impl(Unary op, const Tensor& x) override;
     Tensor unary_grad_impl(Unary op, const Tensor& grad_y, const Tensor& x, const Tensor& y) override;
@@ -120,6 +121,8 @@ protected:
     void pgd_step_impl(Tensor& x_adv, const Tensor& x, const Tensor* grad, const PgdStep& op) override;
     void sgd_impl(std::span<SgdItem> items, const Sgd& op) override;
     void adam_impl(std::span<AdamItem> items, const Adam& op) override;
+    void clip_factor_impl(std::span<const Tensor> grads, float max_norm, Tensor& factor) override;
+    void ema_impl(std::span<EmaItem> items, const Ema& op) override;
 
 private:
     Tensor empty(const Shape& shape, DType dtype = DType::float32) const {

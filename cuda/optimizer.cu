@@ -33,6 +33,8 @@ private:
     unsigned blocks_ = 0;
 };
 
+Clip clip_of(const GradientClip& clip) { return {in<float>(clip.factor), clip.value > 0.0f ? clip.value : INFINITY}; }
+
 template <class Item>
 UpdatedTensor common_part(Item& item) {
     UpdatedTensor tensor{};
@@ -50,8 +52,8 @@ UpdatedTensor common_part(Item& item) {
 }  // namespace
 
 void CudaBackend::sgd_impl(std::span<SgdItem> items, const Sgd& op) {
-    Batch<SgdUpdate> batch(stream_.get(),
-                           {in<float>(op.scalars), op.lr, op.momentum, op.lambda, op.nesterov, op.first_step});
+    Batch<SgdUpdate> batch(stream_.get(), {in<float>(op.scalars), op.lr, op.momentum, op.lambda, op.nesterov,
+                                           op.first_step, clip_of(op.clip)});
     for (SgdItem& item : items) {
         SgdTensor tensor{common_part(item), nullptr};
         if (op.momentum != 0.0f) tensor.momentum = out<float>(item.momentum);
@@ -62,14 +64,51 @@ void CudaBackend::sgd_impl(std::span<SgdItem> items, const Sgd& op) {
 }
 
 void CudaBackend::adam_impl(std::span<AdamItem> items, const Adam& op) {
-    Batch<AdamUpdate> batch(stream_.get(), {in<float>(op.scalars), op.step_size(), op.inv_sqrt_correction2(), op.beta1,
-                                            op.beta2, op.eps, op.lambda});
+    Batch<AdamUpdate> batch(stream_.get(), {in<float>(op.scalars), op.step_size(), op.inv_sqrt_correction2(), op.lr,
+                                            op.beta1, op.beta2, op.eps, op.lambda, op.decoupled, clip_of(op.clip)});
     for (AdamItem& item : items) {
         AdamTensor tensor{common_part(item), out<float>(item.exp_avg), out<float>(item.exp_avg_sq)};
         tensor.aligned = tensor.aligned && is_aligned16(tensor.exp_avg) && is_aligned16(tensor.exp_avg_sq);
         batch.add(tensor);
     }
     batch.launch_all();
+}
+
+void CudaBackend::ema_impl(std::span<EmaItem> items, const Ema& op) {
+    Batch<EmaUpdate> batch(stream_.get(), {in<float>(op.scalars), op.decay});
+    for (EmaItem& item : items) {
+        UpdatedTensor tensor{};
+        tensor.param = out<float>(item.average);
+        tensor.grad = in<float>(item.value);
+        tensor.aligned = is_aligned16(tensor.param) && is_aligned16(tensor.grad);
+        tensor.numel = item.average.numel();
+        batch.add(tensor);
+    }
+    batch.launch_all();
+}
+
+void CudaBackend::clip_factor_impl(std::span<const Tensor> grads, float max_norm, Tensor& factor) {
+    int64_t chunks = 0;
+    for (const Tensor& grad : grads) chunks += (grad.numel() + update_chunk - 1) / update_chunk;
+    Tensor partial = empty({std::max<int64_t>(2, 2 * chunks)});  // of doubles
+    auto* sums = static_cast<double*>(partial.mutable_device_data());
+    TensorList<SquaredTensor> list{};
+    unsigned blocks = 0;
+    int64_t done = 0;
+    const auto launch_all = [&] {
+        launch<square_sum_kernel>(blocks, block_threads, 0, stream_.get(), list, sums + done);
+        done += blocks;
+        list.count = 0;
+        blocks = 0;
+    };
+    for (const Tensor& grad : grads) {
+        if (grad.numel() == 0) continue;
+        if (list.count == list.most) launch_all();
+        list.tensors[list.count++] = {in<float>(grad), blocks, grad.numel()};
+        blocks += static_cast<unsigned>((grad.numel() + update_chunk - 1) / update_chunk);
+    }
+    if (blocks > 0) launch_all();
+    launch<clip_factor_kernel>(1, block_threads, 0, stream_.get(), sums, done, max_norm, out<float>(factor));
 }
 
 }  // namespace LETHE_CUDA

@@ -14,23 +14,24 @@ dim3 blocks_for_rows(int64_t rows) {
 
 }  // namespace
 
-Tensor CudaBackend::softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) {
+Tensor CudaBackend::softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities,
+                                               const CrossEntropy& op) {
     const int64_t rows = logits.dim(0), classes = logits.dim(1);
     Tensor loss = empty({rows});
     probabilities = empty(logits.shape());
     launch<softmax_cross_entropy_kernel>(blocks_for_rows(rows), row_threads, 0, stream_.get(), in<float>(logits),
-                                         in<int64_t>(labels), rows, classes, out<float>(probabilities),
-                                         out<float>(loss));
+                                         in<int64_t>(labels), op.label_smoothing, rows, classes,
+                                         out<float>(probabilities), out<float>(loss));
     return loss;
 }
 
 Tensor CudaBackend::softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities,
-                                                    const Tensor& labels) {
+                                                    const Tensor& labels, const CrossEntropy& op) {
     const int64_t rows = probabilities.dim(0), classes = probabilities.dim(1);
     Tensor grad = empty(probabilities.shape());
     launch<softmax_cross_entropy_grad_kernel>(blocks_for_rows(rows), row_threads, 0, stream_.get(),
-                                              in<float>(grad_loss), in<float>(probabilities), in<int64_t>(labels), rows,
-                                              classes, out<float>(grad));
+                                              in<float>(grad_loss), in<float>(probabilities), in<int64_t>(labels),
+                                              op.label_smoothing, rows, classes, out<float>(grad));
     return grad;
 }
 

@@ -22,8 +22,8 @@ __device__ __forceinline__ float row_max(const float* z, int64_t classes, const 
 // log-sum-exp with the maximum taken out, so that nothing overflows. The sum is added up in double: of 1 + exp(-20),
 // which is a confident prediction's loss, float keeps nothing but the 1.
 __global__ void softmax_cross_entropy_kernel(const float* __restrict__ logits, const int64_t* __restrict__ labels,
-                                             int64_t rows, int64_t classes, float* __restrict__ probabilities,
-                                             float* __restrict__ loss) {
+                                             float smoothing, int64_t rows, int64_t classes,
+                                             float* __restrict__ probabilities, float* __restrict__ loss) {
     const int64_t row = warp_row();
     if (row >= rows) return;
     const float* z = logits + row * classes;
@@ -33,25 +33,33 @@ __global__ void softmax_cross_entropy_kernel(const float* __restrict__ logits, c
     sum = warp_sum(sum);
     const auto inverse = static_cast<float>(1.0 / sum);
     for (int64_t c = lane(); c < classes; c += warp_size) probabilities[row * classes + c] = expf(z[c] - top) * inverse;
+    double mean = 0.0;
+    if (smoothing != 0.0f) {
+        for (int64_t c = lane(); c < classes; c += warp_size)
+            mean += static_cast<double>(z[c]) - static_cast<double>(top);
+        mean = warp_sum(mean) / static_cast<double>(classes);
+    }
     if (lane() != 0) return;
     const int64_t label = labels[row];
     const bool exists = label >= 0 && label < classes;
-    loss[row] =
-        exists ? static_cast<float>(log(sum) - (static_cast<double>(z[label]) - static_cast<double>(top))) : NAN;
+    const auto share = static_cast<double>(smoothing);
+    const double own = exists ? static_cast<double>(z[label]) - static_cast<double>(top) : static_cast<double>(NAN);
+    loss[row] = static_cast<float>(log(sum) - (1.0 - share) * own - share * mean);
 }
 
 // A row whose label does not exist becomes NaN, as its loss was.
 __global__ void softmax_cross_entropy_grad_kernel(const float* __restrict__ grad_loss,
                                                   const float* __restrict__ probabilities,
-                                                  const int64_t* __restrict__ labels, int64_t rows, int64_t classes,
-                                                  float* __restrict__ grad) {
+                                                  const int64_t* __restrict__ labels, float smoothing, int64_t rows,
+                                                  int64_t classes, float* __restrict__ grad) {
     const int64_t row = warp_row();
     if (row >= rows) return;
     const int64_t label = labels[row];
     const float g = label >= 0 && label < classes ? grad_loss[row] : NAN;
+    const float own = 1.0f - smoothing, every = smoothing / static_cast<float>(classes);
     for (int64_t c = lane(); c < classes; c += warp_size) {
         const float p = probabilities[row * classes + c];
-        grad[row * classes + c] = (c == label ? p - 1.0f : p) * g;
+        grad[row * classes + c] = (c == label ? p - every - own : p - every) * g;
     }
 }
 

@@ -259,17 +259,21 @@ Tensor Backend::normalize_grad(const Tensor& grad_y, const Tensor& std) {
     return normalize_grad_impl(grad_y, std);
 }
 
-Tensor Backend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, Tensor& probabilities) {
+Tensor Backend::softmax_cross_entropy(const Tensor& logits, const Tensor& labels, Tensor& probabilities,
+                                      const CrossEntropy& op) {
     need_rank("softmax_cross_entropy", "logits", logits, 2);
     need_labels("softmax_cross_entropy", labels, logits);
-    return softmax_cross_entropy_impl(logits, labels, probabilities);
+    check(op.label_smoothing >= 0.0f && op.label_smoothing <= 1.0f, "softmax_cross_entropy: label_smoothing is ",
+          op.label_smoothing, "; it must be in [0, 1]");
+    return softmax_cross_entropy_impl(logits, labels, probabilities, op);
 }
 
-Tensor Backend::softmax_cross_entropy_grad(const Tensor& grad_loss, const Tensor& probabilities, const Tensor& labels) {
+Tensor Backend::softmax_cross_entropy_grad(const Tensor& grad_loss, const Tensor& probabilities, const Tensor& labels,
+                                           const CrossEntropy& op) {
     need_rank("softmax_cross_entropy_grad", "probabilities", probabilities, 2);
     need_labels("softmax_cross_entropy_grad", labels, probabilities);
     need_shape("softmax_cross_entropy_grad", "grad_loss", grad_loss, {probabilities.dim(0)});
-    return softmax_cross_entropy_grad_impl(grad_loss, probabilities, labels);
+    return softmax_cross_entropy_grad_impl(grad_loss, probabilities, labels, op);
 }
 
 Tensor Backend::log_odds_grad(const Tensor& logits, const Tensor& labels, const Tensor& active, float weight) {
@@ -415,7 +419,8 @@ void Backend::sgd(std::span<SgdItem> items, const Sgd& op) {
         if (op.momentum != 0.0f) need_shape("sgd", "momentum", item.momentum, item.param.shape());
         need_penalty("sgd", item.penalty, item.param);
     }
-    if (op.scalars.defined()) need_shape("sgd", "scalars", op.scalars, {1});
+    need_clip("sgd", op.clip);
+    if (op.scalars.defined()) need_shape("sgd", "scalars", op.scalars, {2});
     sgd_impl(items, op);
 }
 
@@ -428,8 +433,26 @@ void Backend::adam(std::span<AdamItem> items, const Adam& op) {
         need_shape("adam", "exp_avg_sq", item.exp_avg_sq, item.param.shape());
         need_penalty("adam", item.penalty, item.param);
     }
-    if (op.scalars.defined()) need_shape("adam", "scalars", op.scalars, {2});
+    need_clip("adam", op.clip);
+    if (op.scalars.defined()) need_shape("adam", "scalars", op.scalars, {4});
     adam_impl(items, op);
+}
+
+void Backend::clip_factor(std::span<const Tensor> grads, float max_norm, Tensor& factor) {
+    check(max_norm > 0.0f, "clip_factor: max_norm is ", max_norm, "; it must be > 0");
+    for (const Tensor& grad : grads) need("clip_factor", "grad", grad);
+    need_shape("clip_factor", "factor", factor, {2});
+    clip_factor_impl(grads, max_norm, factor);
+}
+
+void Backend::ema(std::span<EmaItem> items, const Ema& op) {
+    check(op.decay >= 0.0f && op.decay < 1.0f, "ema: decay is ", op.decay, "; it must be in [0, 1)");
+    for (const EmaItem& item : items) {
+        need("ema", "average", item.average);
+        need_shape("ema", "value", item.value, item.average.shape());
+    }
+    if (op.scalars.defined()) need_shape("ema", "scalars", op.scalars, {1});
+    ema_impl(items, op);
 }
 
 }  // namespace lethe

@@ -133,11 +133,14 @@ public:
     Tensor normalize(const Tensor& x, const Tensor& mean, const Tensor& std);
     Tensor normalize_grad(const Tensor& grad_y, const Tensor& std);
 
-    // loss [N] = -log softmax(logits [N,C])[label]; labels int64 [N], each in [0, C). `probabilities` [N,C] is written.
-    // Labels on the CPU are checked; elsewhere one outside the range gives the loss NaN.
-    Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels, Tensor& probabilities);
-    // grad_logits = (probabilities - onehot(labels)) * grad_loss [N] per row.
-    Tensor softmax_cross_entropy_grad(const Tensor& grad_loss, const Tensor& probabilities, const Tensor& labels);
+    // loss [N] = -sum_c target_c log softmax(logits [N,C])_c, with the target of `op` for labels int64 [N], each in
+    // [0, C). `probabilities` [N,C] is written. Labels on the CPU are checked; elsewhere one outside the range gives
+    // the loss NaN.
+    Tensor softmax_cross_entropy(const Tensor& logits, const Tensor& labels, Tensor& probabilities,
+                                 const CrossEntropy& op = {});
+    // grad_logits = (probabilities - target) * grad_loss [N] per row.
+    Tensor softmax_cross_entropy_grad(const Tensor& grad_loss, const Tensor& probabilities, const Tensor& labels,
+                                      const CrossEntropy& op = {});
 
     // The gradient for logits [N,C] of weight * mean over the rows with active [N] != 0 of the log-odds
     // log(p_y / (1 - p_y)) = z_y - log sum_{j != y} exp(z_j): weight / rows at y, minus that times a softmax over the
@@ -180,6 +183,11 @@ public:
     // One optimizer step over many tensors, in place. Throws Error on shape mismatches.
     void sgd(std::span<SgdItem> items, const Sgd& op);
     void adam(std::span<AdamItem> items, const Adam& op);
+    // factor, float32 [2], becomes min(1, max_norm / (norm + 1e-6)) and norm, where norm is the L2 norm of all
+    // gradients together (PyTorch's clip_grad_norm_). In place, without waiting.
+    void clip_factor(std::span<const Tensor> grads, float max_norm, Tensor& factor);
+    // One step of moving averages over many tensors, in place.
+    void ema(std::span<EmaItem> items, const Ema& op);
 
 protected:
     virtual Tensor conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) = 0;
@@ -220,9 +228,10 @@ protected:
                                     int64_t count) = 0;
     virtual Tensor normalize_impl(const Tensor& x, const Tensor& mean, const Tensor& std) = 0;
     virtual Tensor normalize_grad_impl(const Tensor& grad_y, const Tensor& std) = 0;
-    virtual Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities) = 0;
+    virtual Tensor softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities,
+                                              const CrossEntropy& op) = 0;
     virtual Tensor softmax_cross_entropy_grad_impl(const Tensor& grad_loss, const Tensor& probabilities,
-                                                   const Tensor& labels) = 0;
+                                                   const Tensor& labels, const CrossEntropy& op) = 0;
     virtual Tensor log_odds_grad_impl(const Tensor& logits, const Tensor& labels, const Tensor& active,
                                       float weight) = 0;
     virtual Tensor unary_impl(Unary op, const Tensor& x) = 0;
@@ -248,6 +257,8 @@ protected:
     virtual void pgd_step_impl(Tensor& x_adv, const Tensor& x, const Tensor* grad, const PgdStep& op) = 0;
     virtual void sgd_impl(std::span<SgdItem> items, const Sgd& op) = 0;
     virtual void adam_impl(std::span<AdamItem> items, const Adam& op) = 0;
+    virtual void clip_factor_impl(std::span<const Tensor> grads, float max_norm, Tensor& factor) = 0;
+    virtual void ema_impl(std::span<EmaItem> items, const Ema& op) = 0;
 
 private:
     // The checks behind the fronts. need_activation() takes float32 everywhere and bfloat16 on GPUs; it returns which.
@@ -260,6 +271,7 @@ private:
     void need_labels(const char* op, const Tensor& labels, const Tensor& rows) const;
     void need_binary_grad(Binary op, const Tensor& grad_y, const Tensor& a, const Tensor& b, const Tensor& y) const;
     void need_pgd(const char* op, const Tensor& x_adv, const Tensor& x, const PgdStep& step) const;
+    void need_clip(const char* op, const GradientClip& clip) const;
     void need_penalty(const char* op, const Penalty& penalty, const Tensor& param) const;
 };
 

@@ -55,6 +55,11 @@ void Backend::need_pgd(const char* op, const Tensor& x_adv, const Tensor& x, con
     check(step.low <= step.high, op, ": the box [", step.low, ", ", step.high, "] is empty");
 }
 
+void Backend::need_clip(const char* op, const GradientClip& clip) const {
+    check(clip.value >= 0.0f, op, ": the clip value is ", clip.value, "; it must be >= 0");
+    if (clip.factor.defined()) need_shape(op, "clip factor", clip.factor, {2});
+}
+
 void Backend::need_penalty(const char* op, const Penalty& penalty, const Tensor& param) const {
     if (!penalty.weight.defined()) return;
     need_shape(op, "penalty weight", penalty.weight, param.shape());

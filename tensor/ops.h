@@ -70,6 +70,18 @@ struct Penalty {
     Tensor anchor;
 };
 
+// Cross entropy with the target (1 - label_smoothing) onehot(label) + label_smoothing / C (Szegedy et al., 2016), as
+// PyTorch's.
+struct CrossEntropy {
+    float label_smoothing = 0.0f;  // in [0, 1]
+};
+
+// What is done to a gradient before weight decay and penalty are added to it.
+struct GradientClip {
+    float value = 0.0f;  // each element is cut to [-value, value]; 0: none is
+    Tensor factor{};     // float32 [2] of Backend::clip_factor(): its first element multiplies the gradient
+};
+
 // One parameter with what its update needs. Handles share memory: param, momentum, ... are written in place.
 struct SgdItem {
     Tensor param, grad, momentum;  // momentum is undefined when Sgd::momentum is 0
@@ -85,8 +97,9 @@ struct Sgd {
     bool nesterov = false;
     bool first_step = false;  // v has no value yet
     float lambda = 0.0f;
-    // A recorded step (StepGraph) cannot take a new learning rate as an argument. When defined, float32 [1] on the
-    // parameters' device: read in place of lr.
+    GradientClip clip{};
+    // A recorded step (StepGraph) cannot take a new learning rate as an argument. When defined, float32 [2] on the
+    // parameters' device: read in place of lr and momentum.
     Tensor scalars{};
 };
 
@@ -96,18 +109,30 @@ struct AdamItem {
     float weight_decay = 0.0f;
 };
 
-// Kingma and Ba (2015) as PyTorch writes it: weight decay is added to the gradient; step counts from 1.
+// Kingma and Ba (2015) as PyTorch writes it; step counts from 1. Weight decay is added to the gradient or, where it is
+// decoupled (AdamW; Loshchilov and Hutter, 2019), theta first becomes theta - lr * weight_decay * theta.
 struct Adam {
     float lr = 1e-3f;
     float beta1 = 0.9f, beta2 = 0.999f;
     float eps = 1e-8f;
     int64_t step = 1;
+    bool decoupled = false;
     float lambda = 0.0f;
-    // As Sgd::scalars, float32 [2]: step_size() and inv_sqrt_correction2(), in place of lr and step.
+    GradientClip clip{};
+    // As Sgd::scalars, float32 [4]: step_size(), inv_sqrt_correction2(), lr and beta1, in place of lr, step and beta1.
     Tensor scalars{};
 
     float step_size() const;             // lr / (1 - beta1^step), computed in double
     float inv_sqrt_correction2() const;  // 1 / sqrt(1 - beta2^step)
+};
+
+// An exponential moving average: average += (1 - decay) * (value - average).
+struct EmaItem {
+    Tensor average, value;
+};
+struct Ema {
+    float decay = 0.999f;
+    Tensor scalars{};  // as Sgd::scalars, float32 [1]: read in place of decay
 };
 
 // Where a randomly cropped and mirrored image comes from: pixel [y,x] of the result is pixel [y + down, x + right] of

@@ -8,7 +8,16 @@
 namespace lethe {
 
 // One stream per purpose, so that adding a draw in one place never changes another.
-enum class Purpose : uint32_t { select = 1, label = 2, init = 3, shuffle = 4, augment = 5, attack = 6, synthetic = 7 };
+enum class Purpose : uint32_t {
+    select = 1,
+    label = 2,
+    init = 3,
+    shuffle = 4,
+    augment = 5,
+    attack = 6,
+    synthetic = 7,
+    validation = 9
+};
 
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a keyed bijection of a
 // 128-bit counter. Returns four 32-bit words.

@@ -1,3 +1,6 @@
+#include <cmath>
+#include <limits>
+
 #include "tests/support/devices.h"
 #include "tests/support/reference_optimizer.h"
 
@@ -111,6 +114,92 @@ TEST_P(DeviceOptimizerTest, AdamFollowsItsFormula) {
     }
 }
 
+// Gradients of N(0,1): some are cut at 1.
+TEST_P(DeviceOptimizerTest, ClippedGradientsAndDecoupledDecay) {
+    const Setting s{true, 1e-2f, 0.9f, false};
+    std::vector<Parameter> by_sgd = parameters(s.weight_decay), by_adamw = parameters(s.weight_decay);
+    const GradientClip clip{.value = 1.0f, .factor = on(Tensor::from_nchw({2}, std::vector<float>{0.75f, 99.0f}))};
+    const Sgd sgd{.lr = 0.1f, .momentum = s.momentum, .lambda = 0.3f, .clip = clip};
+    Adam adamw{.lr = 0.1f, .decoupled = true, .lambda = 0.3f, .clip = clip};
+    for (int step = 0; step < steps; ++step) {
+        new_gradients(by_sgd, static_cast<uint64_t>(step));
+        new_gradients(by_adamw, static_cast<uint64_t>(step));
+        adamw.step = step + 1;
+        step_sgd(by_sgd, s, sgd);
+        step_adam(by_adamw, s, adamw);
+        for (Parameter& p : by_sgd)
+            reference::sgd(p.expected, Array(p.grad), p.expected1, p.penalty(true), p.weight_decay, sgd);
+        for (Parameter& p : by_adamw)
+            reference::adam(p.expected, Array(p.grad), p.expected1, p.expected2, p.penalty(true), p.weight_decay,
+                            adamw);
+    }
+    expect_close(by_sgd);
+    expect_close(by_adamw);
+}
+
+// A broken gradient must not look like a healthy one.
+TEST_P(DeviceOptimizerTest, ClippingKeepsNan) {
+    Tensor theta = on(Tensor::full({3}, 1.0f));
+    const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+    const Tensor grad = on(Tensor::from_nchw({3}, std::vector<float>{nan, -infinity, 0.5f}));
+    SgdItem item{theta, grad, {}, {}, 0.0f};
+    device().sgd({&item, 1}, Sgd{.lr = 1.0f, .clip = {.value = 2.0f}});
+    const std::vector<float> after = theta.to_nchw();
+    EXPECT_TRUE(std::isnan(after[0]));
+    EXPECT_EQ(after[1], 3.0f);
+    EXPECT_EQ(after[2], 0.5f);
+    Tensor factor = on(Tensor::zeros({2}));
+    device().clip_factor(std::vector<Tensor>{grad}, 1.0f, factor);
+    EXPECT_TRUE(std::isnan(factor.to_nchw()[0]));
+}
+
+// More tensors than one launch holds, of many sizes and at odd addresses.
+TEST_P(DeviceOptimizerTest, ClipFactorIsThatOfTheWholeNorm) {
+    std::vector<Tensor> grads;
+    double squares = 0.0;
+    for (int64_t i = 0; i < 200; ++i) {
+        const Shape shape{i == 7 ? 10001 : i * 7 % 40, 3};
+        const Tensor larger = random(shape.with_rows(shape[0] + 1), static_cast<uint64_t>(i));
+        grads.push_back(larger.rows(i % 2, shape[0] + i % 2));
+        for (const double value : Array(grads.back()).values) squares += value * value;
+    }
+    const double norm = std::sqrt(squares);
+    for (const double most : {0.5, norm / 2, 2 * norm}) {
+        Tensor factor = on(Tensor::zeros({2}));
+        device().clip_factor(grads, static_cast<float>(most), factor);
+        const std::vector<double> expected{std::min(1.0, static_cast<double>(static_cast<float>(most)) / (norm + 1e-6)),
+                                           norm};
+        EXPECT_TRUE(close(factor.to_nchw(), expected, elementwise)) << most;
+    }
+    Tensor factor = on(Tensor::zeros({2}));
+    device().clip_factor({}, 1.0f, factor);
+    EXPECT_EQ(factor.to_nchw(), (std::vector<float>{1.0f, 0.0f}));
+}
+
+TEST_P(DeviceOptimizerTest, MovingAverages) {
+    std::vector<Parameter> all = parameters(0.0f);
+    std::vector<EmaItem> items;
+    for (const Parameter& p : all) items.push_back({p.theta, p.grad});
+    const Ema op{.decay = 0.75f, .scalars = {}};
+    for (int step = 0; step < steps; ++step) {
+        new_gradients(all, static_cast<uint64_t>(step));
+        device().ema(items, op);
+        for (Parameter& p : all) {
+            const Array value(p.grad);
+            for (std::size_t i = 0; i < value.values.size(); ++i)
+                p.expected.values[i] = 0.75 * p.expected.values[i] + 0.25 * value.values[i];
+        }
+    }
+    expect_close(all);
+    std::vector<Parameter> plain = parameters(0.0f), recorded = parameters(0.0f);
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+        EmaItem from_struct{plain[i].theta, plain[i].grad}, from_memory{recorded[i].theta, recorded[i].grad};
+        device().ema({&from_struct, 1}, op);
+        device().ema({&from_memory, 1}, {.decay = 0.5f, .scalars = on(Tensor::full({1}, 0.75f))});
+        EXPECT_TRUE(identical(recorded[i].theta.cpu(), plain[i].theta.cpu())) << plain[i].theta.shape();
+    }
+}
+
 // More tensors than one launch holds, each with its own weight decay, some with a penalty.
 TEST_P(DeviceOptimizerTest, ManyTensorsInOneStep) {
     std::vector<SgdItem> sgd_items;
@@ -147,15 +236,18 @@ TEST_P(DeviceOptimizerTest, ScalarsReplaceTheLearningRate) {
     std::vector<Parameter> plain = parameters(s.weight_decay), recorded = parameters(s.weight_decay);
     Sgd sgd{.lr = 0.05f, .momentum = s.momentum, .nesterov = s.nesterov, .lambda = 0.3f};
     step_sgd(plain, s, sgd);
-    sgd.scalars = Tensor::full({1}, 0.05f, device().device());
+    sgd.scalars = on(Tensor::from_nchw({2}, std::vector<float>{0.05f, s.momentum}));
     sgd.lr = 1e9f;
+    sgd.momentum = 0.1f;
     step_sgd(recorded, s, sgd);
 
-    Adam adam{.lr = 0.01f, .step = 3, .lambda = 0.3f};
+    Adam adam{.lr = 0.01f, .beta1 = 0.8f, .step = 3, .decoupled = true, .lambda = 0.3f};
     step_adam(plain, s, adam);
-    adam.scalars = Tensor::empty({2}, DType::float32, device().device());
-    device().set_scalars(adam.scalars, std::vector<float>{adam.step_size(), adam.inv_sqrt_correction2()});
+    adam.scalars = Tensor::empty({4}, DType::float32, device().device());
+    device().set_scalars(adam.scalars,
+                         std::vector<float>{adam.step_size(), adam.inv_sqrt_correction2(), adam.lr, adam.beta1});
     adam.lr = 1e9f;
+    adam.beta1 = 0.1f;
     adam.step = 1;
     step_adam(recorded, s, adam);
     for (std::size_t i = 0; i < plain.size(); ++i)

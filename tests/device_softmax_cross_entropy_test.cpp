@@ -57,6 +57,33 @@ TEST_P(DeviceSoftmaxCrossEntropyTest, AgreesWithTheOracle) {
     }
 }
 
+// The smoothed loss is a weighted sum of plain ones, one for each class.
+TEST_P(DeviceSoftmaxCrossEntropyTest, LabelSmoothing) {
+    for (const auto& [rows, classes, scale] : cases)
+        for (const float smoothing : {0.1f, 1.0f}) {
+            SCOPED_TRACE(concat(rows, " rows, ", classes, " classes, smoothing ", smoothing));
+            const std::vector<int64_t> label = some_labels(rows, classes);
+            const Tensor logits = random({rows, classes}, 1, scale), g = random({rows}, 2);
+            const CrossEntropy op{.label_smoothing = smoothing};
+            Tensor p;
+            const Tensor losses = device().softmax_cross_entropy(logits, labels(label), p, op);
+            const Tensor grad = device().softmax_cross_entropy_grad(g, p, labels(label), op);
+            const auto s = static_cast<double>(smoothing), every = s / static_cast<double>(classes);
+            Array expected({rows}), unused({rows, classes}), expected_grad(p);
+            for (int64_t c = 0; c < classes; ++c) {
+                const Array plain = reference::softmax_cross_entropy(
+                    Array(logits), std::vector<int64_t>(static_cast<std::size_t>(rows), c), unused);
+                for (int64_t n = 0; n < rows; ++n) {
+                    const double target = every + (label[static_cast<std::size_t>(n)] == c ? 1.0 - s : 0.0);
+                    expected.at(n) += target * plain.at(n);
+                    expected_grad.at(n, c) = (expected_grad.at(n, c) - target) * Array(g).at(n);
+                }
+            }
+            EXPECT_TRUE(close(losses.to_nchw(), expected, reduction));
+            EXPECT_TRUE(close(grad.to_nchw(), expected_grad, reduction));
+        }
+}
+
 TEST_P(DeviceSoftmaxCrossEntropyTest, ARowDoesNotDependOnItsBatch) {
     const Tensor logits = random({9, 17}, 1), g = random({9}, 2);
     const std::vector<int64_t> label = some_labels(9, 17);

@@ -70,6 +70,17 @@ TEST(Optimizer, PenaltyValueAndGradientByHand) {
     EXPECT_EQ(other.value().item(), 9.0f);
 }
 
+TEST(Optimizer, NoDecaySparesParametersByTheirNames) {
+    Var weight = leaf({1}), position = leaf({1}), token = leaf({1});
+    Optimizer optimizer({{"layer.weight", weight}, {"pos_embedding", position}, {"class_token", token}},
+                        {.lr = 1.0f, .momentum = 0.0f, .weight_decay = 0.5f, .no_decay = "class_token,pos_"});
+    for (Var* parameter : {&weight, &position, &token}) give_gradient(*parameter, {0});
+    optimizer.step();
+    EXPECT_EQ(weight.value().item(), 0.5f);
+    EXPECT_EQ(position.value().item(), 1.0f);
+    EXPECT_EQ(token.value().item(), 1.0f);
+}
+
 TEST(Optimizer, PenaltyMustFitTheParameters) {
     Var theta = leaf({1, 2});
     Optimizer optimizer({{"theta", theta}}, {});
@@ -122,11 +133,12 @@ TEST_P(OptimizerState, RefusesAnotherOne) {
 INSTANTIATE_TEST_SUITE_P(All, OptimizerState,
                          testing::Values(OptimizerSpec{.name = "sgd", .lr = 0.1f, .momentum = 0.0f},
                                          OptimizerSpec{.name = "sgd", .lr = 0.1f, .momentum = 0.9f, .nesterov = true},
-                                         OptimizerSpec{.name = "adam", .lr = 0.1f, .weight_decay = 0.1f}));
+                                         OptimizerSpec{.name = "adam", .lr = 0.1f, .weight_decay = 0.1f},
+                                         OptimizerSpec{.name = "adamw", .lr = 0.1f, .clip_norm = 1.0f}));
 
 TEST(Optimizer, RefusesBadOptions) {
     const auto error = [](const OptimizerSpec& spec) { return error_of([&] { Optimizer({}, spec); }); };
-    EXPECT_THAT(error({.name = "sdg"}), HasSubstr("sgd and adam"));
+    EXPECT_THAT(error({.name = "sdg"}), HasSubstr("sgd, adam and adamw"));
     EXPECT_THAT(error({.lr = -1}), HasSubstr("lr is -1"));
     EXPECT_THAT(error({.lr = std::numeric_limits<float>::quiet_NaN()}), HasSubstr("lr"));
     EXPECT_THAT(error({.momentum = 1}), HasSubstr("momentum"));
@@ -135,6 +147,10 @@ TEST(Optimizer, RefusesBadOptions) {
     EXPECT_THAT(error({.beta1 = 1}), HasSubstr("beta1"));
     EXPECT_THAT(error({.beta2 = -1}), HasSubstr("beta2"));
     EXPECT_THAT(error({.eps = 0}), HasSubstr("eps"));
+    EXPECT_THAT(error({.clip_value = -1}), HasSubstr("clip_value"));
+    EXPECT_THAT(error({.clip_norm = -1}), HasSubstr("clip_norm"));
+    EXPECT_THAT(error({.clip_value = 1, .clip_norm = 1}), HasSubstr("exclude"));
+    EXPECT_THAT(error({.no_decay = "bias"}), HasSubstr("'bias'"));
 }
 
 }  // namespace

@@ -148,6 +148,12 @@ void pgd_step(float* x_adv, const float* x, const float* grad, int64_t n, const 
     pgd_linf(x_adv, x, grad, n, op);
 }
 
+LETHE_INLINE float clipped(float gradient, float factor, float most) {
+    float g = factor * gradient;
+    clamp(g, -most, most);
+    return g;
+}
+
 enum class Velocity { none, first, later };
 
 template <Velocity Kind, bool Penalty>
@@ -155,11 +161,12 @@ void sgd_loop(const SgdArrays& a, int64_t n, const SgdFactors& f) {
     float *param = a.param, *momentum = a.momentum;
     const float *grad = a.grad, *weight = a.weight, *anchor = a.anchor;
     const float lr = f.lr, rate = f.momentum, decay = f.weight_decay, lambda = f.lambda;
+    const float factor = f.clip.factor, most = f.clip.most;
     const bool nesterov = f.nesterov;
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) {
         const float theta = param[i];
-        float g = grad[i] + decay * theta;
+        float g = clipped(grad[i], factor, most) + decay * theta;
         if constexpr (Penalty) g += lambda * weight[i] * (theta - anchor[i]);
         if constexpr (Kind != Velocity::none) {
             const float v = Kind == Velocity::first ? g : rate * momentum[i] + g;
@@ -187,12 +194,14 @@ void adam_loop(const AdamArrays& a, int64_t n, const AdamFactors& f) {
     float *param = a.param, *exp_avg = a.exp_avg, *exp_avg_sq = a.exp_avg_sq;
     const float *grad = a.grad, *weight = a.weight, *anchor = a.anchor;
     const float beta1 = f.beta1, beta2 = f.beta2, decay = f.weight_decay, lambda = f.lambda;
-    const float step_size = f.step_size, correction = f.inv_sqrt_correction2, eps = f.eps;
+    const float step_size = f.step_size, correction = f.inv_sqrt_correction2, eps = f.eps, shrink = f.shrink;
+    const float factor = f.clip.factor, most = f.clip.most;
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) {
-        const float theta = param[i];
-        float g = grad[i] + decay * theta;
+        float theta = param[i];
+        float g = clipped(grad[i], factor, most) + decay * theta;
         if constexpr (Penalty) g += lambda * weight[i] * (theta - anchor[i]);
+        theta -= shrink * theta;
         const float m = beta1 * exp_avg[i] + (1.0f - beta1) * g;
         const float v = beta2 * exp_avg_sq[i] + (1.0f - beta2) * g * g;
         exp_avg[i] = m;
@@ -206,12 +215,18 @@ void adam(const AdamArrays& arrays, int64_t n, const AdamFactors& factors) {
     adam_loop<false>(arrays, n, factors);
 }
 
+void ema(float* average, const float* value, int64_t n, float share) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) average[i] += share * (value[i] - average[i]);
+}
+
 }  // namespace
 
 void add_updates(Kernels& table) {
     table.pgd_step = pgd_step;
     table.sgd = sgd;
     table.adam = adam;
+    table.ema = ema;
 }
 
 }  // namespace lethe::simd::LETHE_ISA
