@@ -66,17 +66,22 @@ void for_each_chunk(const fs::path& path, Consume&& consume) {
 }
 
 // Writes everything and waits until the disk has it. Returns 0 or the error number.
-int write_and_sync(const fs::path& path, std::span<const uint8_t> bytes) {
-    Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (file.get() < 0) return errno;
+int write_and_sync(int file, std::span<const uint8_t> bytes) {
     while (!bytes.empty()) {
-        const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+        const ssize_t written = ::write(file, bytes.data(), bytes.size());
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) return errno;
         bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
-    if (::fsync(file.get()) != 0) return errno;
-    return file.close();
+    return ::fsync(file) == 0 ? 0 : errno;
+}
+
+// The same for a new file.
+int write_and_sync(const fs::path& path, std::span<const uint8_t> bytes) {
+    Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    if (file.get() < 0) return errno;
+    const int error = write_and_sync(file.get(), bytes);
+    return error != 0 ? error : file.close();
 }
 
 // The rename itself is on the disk only once its folder is. Not every file system can do that; it is not an error.
@@ -156,6 +161,34 @@ void write_text(const fs::path& path, std::string_view text) {
     std::vector<uint8_t> bytes(text.size());
     std::copy(text.begin(), text.end(), bytes.begin());
     write_file(path, bytes);
+}
+
+LineLog::LineLog(const fs::path& path, uint64_t keep) : path_(path), size_(keep) {
+    file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    check(file_ >= 0, path.string(), ": cannot be written (", reason(errno), ")");
+    struct stat info {};
+    const bool known = ::fstat(file_, &info) == 0;
+    const bool whole = known && static_cast<uint64_t>(info.st_size) >= keep;
+    const bool cut = whole && ::ftruncate(file_, static_cast<off_t>(keep)) == 0;
+    const std::string problem = cut ? "" : known && !whole ? "it is shorter than its checkpoint says" : reason(errno);
+    if (!cut) ::close(file_);
+    check(cut, path.string(), ": cannot be continued (", problem, ")");
+}
+
+LineLog::~LineLog() { ::close(file_); }
+
+void LineLog::add(std::string_view line) {
+    pending_ += line;
+    pending_ += '\n';
+}
+
+uint64_t LineLog::sync() {
+    if (pending_.empty()) return size_;
+    const int error = write_and_sync(file_, {reinterpret_cast<const uint8_t*>(pending_.data()), pending_.size()});
+    check(error == 0, path_.string(), ": cannot be written (", reason(error), ")");
+    size_ += pending_.size();
+    pending_.clear();
+    return size_;
 }
 
 std::string sha256(std::span<const uint8_t> bytes) {

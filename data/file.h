@@ -20,6 +20,26 @@ std::string read_text(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::span<const uint8_t> bytes);
 void write_text(const std::filesystem::path& path, std::string_view text);
 
+// A text file that grows line by line: a trace. What was added is certainly in the file after sync() only.
+class LineLog {
+public:
+    // Continues `path` behind its first `keep` bytes and drops what follows them; 0: begins anew. Throws Error when the
+    // file cannot be written or is shorter.
+    LineLog(const std::filesystem::path& path, uint64_t keep);
+    ~LineLog();
+    LineLog(const LineLog&) = delete;
+    LineLog& operator=(const LineLog&) = delete;
+
+    void add(std::string_view line);  // without its newline
+    uint64_t sync();                  // returns the file's size; throws Error with the system's reason
+
+private:
+    std::filesystem::path path_;
+    int file_ = -1;
+    uint64_t size_ = 0;
+    std::string pending_;
+};
+
 // Lower-case hexadecimal SHA-256.
 std::string sha256(std::span<const uint8_t> bytes);
 std::string sha256_file(const std::filesystem::path& path);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
 
 #include "data/file.h"
 #include "data/weights.h"
@@ -151,6 +153,8 @@ TEST_F(Cli, WeightsThatDoNotFitAreListedByName) {
 
 TEST_F(Cli, UnknownNamesAreAnsweredWithTheKnownOnes) {
     expect_refusal({"train", "--data", "synthetic:0:64", "--model", "vgg"}, "resnet20");
+    expect_refusal({"train", "--data", "synthetic:0:64", "--recipe", "quick"}, "cifar100-resnet50");
+    expect_refusal({"train", "--data", "synthetic:0:64", "--schedule", "steps"}, "onecycle");
     expect_refusal(unlearn() + Arguments{"--methods", "neggrad,amnesia"}, "adv+imp");
     expect_refusal(unlearn() + Arguments{"--protocol", "strict"}, "recommended");
     expect_refusal(unlearn() + Arguments{"--switches", "magic=on"}, "bn-train-steps");
@@ -169,7 +173,43 @@ TEST_F(Cli, ValuesOutOfRangeAreNamed) {
     expect_refusal(unlearn() + Arguments{"--max-steps", "0"}, "max_steps");
     expect_refusal(unlearn() + Arguments{"--repeats", "0"}, "1");
     expect_refusal({"eval", "--weights", weights_, "--data", "synthetic", "--threads", "-3"}, "thread");
+    const Arguments train{"train", "--data", "synthetic:0:64", "--model", "resnet8", "--out", "run"};
+    expect_refusal(train + Arguments{"--validation", "64"}, "1 to 63");
+    expect_refusal(train + Arguments{"--validation", "2.5"}, "whole number");
+    expect_refusal(train + Arguments{"--no-decay", "pos_embedding"}, "'pos_embedding'");
+    expect_refusal(train + Arguments{"--clip-norm", "1", "--clip-value", "1"}, "exclude");
     EXPECT_FALSE(std::filesystem::exists(folder_.path("run"))) << "a refused run left a directory";
+}
+
+TEST_F(Cli, EveryOptionOfTrainingIsDocumented) {
+    const std::string help = lethe({"train", "--help"}).out;
+    const std::string page = read_text(std::filesystem::path(LETHE_SOURCE_DIR) / "docs/training.md");
+    static const std::regex option(R"(\n +(--[a-z][a-z0-9-]+))");
+    int found = 0;
+    for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at, ++found)
+        EXPECT_THAT(page, HasSubstr("`" + at->str(1)));
+    EXPECT_GT(found, 30);
+}
+
+// What a recipe says holds unless the command line says otherwise; the best weights are kept where it says so.
+TEST_F(Cli, ARecipeIsAListOfOptions) {
+    const Arguments few{"--data",  "synthetic:0:64", "--epochs", "2", "--batch-size", "32",
+                        "--model", "resnet8",        "--stem",   "",  "--validation", "16",
+                        "--out"};
+    ASSERT_EQ(lethe(Arguments{"train", "--recipe", "utkface-resnet18"} + few + Arguments{"run"}).code, 0);
+    const auto config = nlohmann::json::parse(read_text(folder_.path("run/config.json")));
+    EXPECT_EQ(config.at("recipe"), "utkface-resnet18");
+    EXPECT_EQ(config.at("optimizer"), "adam");
+    EXPECT_EQ(config.at("clip-value"), 0.1);
+    EXPECT_EQ(config.at("schedule"), "onecycle");
+    EXPECT_EQ(config.at("epochs"), 2);
+    EXPECT_EQ(sha256_file(folder_.path("run/weights.safetensors")), sha256_file(folder_.path("run/best.safetensors")));
+    const auto results = nlohmann::json::parse(read_text(folder_.path("run/results.json")));
+    EXPECT_EQ(results.at("best").at("chosen_by"), "validation");
+    EXPECT_EQ(results.at("best").at("accuracy"), results.at("validation").at("accuracy"));
+    EXPECT_EQ(results.at("train").at("total"), 48);
+    ASSERT_EQ(lethe({"train", "--config", "run/config.json", "--out", "again", "--keep", "last"}).code, 0);
+    EXPECT_EQ(sha256_file(folder_.path("run/best.safetensors")), sha256_file(folder_.path("again/best.safetensors")));
 }
 
 TEST_F(Cli, AConfigurationFileIsCheckedAndTheCommandLineWins) {

@@ -146,5 +146,33 @@ TEST(File, Sha256OfAFileIsThatOfItsBytes) {
     EXPECT_EQ(sha256_file(folder.path("data")), sha256(pattern(5'000'000)));
 }
 
+TEST(LineLog, ContinuesBehindWhatACheckpointKnows) {
+    const TemporaryFolder folder;
+    const std::string path = folder.path("log");
+    uint64_t known = 0;
+    {
+        LineLog log(path, 0);
+        log.add("one");
+        known = log.sync();
+        EXPECT_EQ(known, 4u);
+        log.add("two");
+        log.sync();
+        log.add("never written");
+    }
+    EXPECT_EQ(read_text(path), "one\ntwo\n");
+    {
+        LineLog log(path, known);
+        EXPECT_EQ(log.sync(), known);
+        log.add("2");
+        EXPECT_EQ(log.sync(), 6u);
+    }
+    EXPECT_EQ(read_text(path), "one\n2\n");
+    EXPECT_THAT(error_of([&] { LineLog(path, 7); }), testing::HasSubstr("shorter"));
+    EXPECT_EQ(read_text(path), "one\n2\n");
+    EXPECT_THAT(error_of([&] { LineLog(folder.path("no/log"), 0); }), testing::HasSubstr("cannot be written"));
+    LineLog(path, 0).sync();
+    EXPECT_EQ(read_text(path), "");
+}
+
 }  // namespace
 }  // namespace lethe::test

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 
 #include "data/file.h"
 #include "tests/support/compare.h"
@@ -34,12 +36,44 @@ protected:
     void expect_same(const std::string& file) {
         EXPECT_EQ(sha256_file(folder_.path("whole/" + file)), sha256_file(folder_.path("killed/" + file))) << file;
     }
+    // But for the seconds.
+    void expect_same_lines(const std::string& file) {
+        const auto lines = [&](const std::string& folder) {
+            std::vector<nlohmann::json> all;
+            std::istringstream text(read_text(folder_.path(folder + "/" + file)));
+            for (std::string line; std::getline(text, line);) {
+                all.push_back(nlohmann::json::parse(line));
+                all.back().erase("seconds");
+            }
+            return all;
+        };
+        EXPECT_FALSE(lines("whole").empty());
+        EXPECT_EQ(lines("whole"), lines("killed")) << file;
+    }
     TemporaryFolder folder_;
 };
 
 TEST_F(Resume, SlowTrainingAndUnlearningSurviveTwentyKills) {
-    const std::vector<std::string> train{"train",    "--data", "synthetic:0:256",      "--model", "resnet8",
-                                         "--epochs", "12",     "--checkpoint-seconds", "0",       "--out"};
+    const std::vector<std::string> train{"train",
+                                         "--data",
+                                         "synthetic:0:256",
+                                         "--model",
+                                         "resnet8",
+                                         "--epochs",
+                                         "12",
+                                         "--schedule",
+                                         "onecycle",
+                                         "--validation",
+                                         "0.25",
+                                         "--ema",
+                                         "0.9",
+                                         "--clip-norm",
+                                         "1",
+                                         "--label-smoothing",
+                                         "0.1",
+                                         "--checkpoint-seconds",
+                                         "0",
+                                         "--out"};
     const auto with = [](std::vector<std::string> command, const std::string& out) {
         command.push_back(out);
         return command;
@@ -47,6 +81,9 @@ TEST_F(Resume, SlowTrainingAndUnlearningSurviveTwentyKills) {
     ASSERT_EQ(run_lethe(with(train, "whole"), folder_.path()).code, 0);
     kill_and_continue(with(train, "killed"), 800);
     expect_same("weights.safetensors");
+    expect_same("best.safetensors");
+    expect_same_lines("trace.jsonl");
+    expect_same_lines("epochs.jsonl");
 
     std::filesystem::rename(folder_.path("whole"), folder_.path("trained"));
     std::filesystem::remove_all(folder_.path("killed"));

@@ -1,196 +1,252 @@
+#include <chrono>
+#include <cmath>
 #include <cstdio>
 
 #include "data/file.h"
-#include "data/picture.h"
 #include "data/weights.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
 #include "tools/command.h"
 #include "tools/progress.h"
-#include "unlearn/metrics.h"
+#include "tools/recipes.h"
+#include "tools/train_log.h"
+#include "unlearn/trace.h"
 #include "unlearn/train.h"
 
 namespace lethe::tools {
 namespace {
+
+constexpr const char *checkpoint_file = "checkpoint.safetensors", *best_file = "best.safetensors",
+                     *weights_file_name = "weights.safetensors";
+
+std::string recipe_help() {
+    std::string text = "a list of options, which others on the command line override:";
+    for (const Recipe& recipe : recipes()) text += " " + recipe.name + " (" + recipe.summary + ");";
+    text.back() = '.';
+    return text;
+}
 
 class TrainCommand : public Command {
 public:
     explicit TrainCommand(CLI::App& root)
         : Command(root, "train", "train a classifier from its initialisation",
                   "lethe train --data synthetic --model resnet8 --epochs 15 --out runs/train") {
-        option("model", model_name, "architecture (lethe inspect --models)");
+        option("recipe", recipe, recipe_help());
+        option("model", model_name, "architecture (lethe inspect --models); default: resnet20");
         option("stem", stem, "first layers of resnet18/34/50: imagenet, cifar or cifar-maxpool");
         option("normalize", normalize,
                "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: cifar10");
         data_option("training and test images");
-        option("epochs", train_options.epochs, "passes over the training images");
-        option("batch-size", train_options.batch_size, "images per step");
-        option("optimizer", train_options.optimizer.name, "sgd or adam");
-        option("lr", train_options.optimizer.lr, "highest learning rate");
-        option("momentum", train_options.optimizer.momentum, "momentum of sgd");
-        flag("nesterov", train_options.optimizer.nesterov, "Nesterov momentum; on by default, off: --nesterov=false");
-        option("weight-decay", train_options.optimizer.weight_decay, "weight decay");
-        option("schedule", train_options.schedule, "cosine or constant");
-        option("warmup-steps", train_options.warmup_steps, "steps of linear warm-up");
-        flag("augment", train_options.augment, "random crop and flip; on by default, off: --augment=false");
+        optimizer_options();
+        schedule_options();
+        flag("augment", options.augment, "random crop and flip; off: --augment=false");
+        option("crop-pad", options.crop_pad, "pixels of zeros around an image before its random crop");
+        option("validation", validation,
+               "training images held out and evaluated after epochs: a number or, below 1, a share; 0 = none, the test "
+               "images are evaluated");
+        option("evaluate-every", options.evaluate_every, "epochs between evaluations; the last is always evaluated");
+        option("keep", keep, "what weights.safetensors holds: the last weights or the best evaluated ones")
+            ->check(CLI::IsMember({"last", "best"}));
         option("out", out, "run directory; an existing run of the same settings is continued");
-        option("checkpoint-seconds", checkpoint_seconds, "at most this much work is lost by a kill");
+        option("checkpoint-seconds", checkpoint_seconds,
+               "about this much work is lost by a kill; more where writing takes long (at most a 20th of the time)");
     }
 
 protected:
     int run() override;
 
 private:
-    void train_model(Model& model, const Dataset& data, const RunDirectory& directory);
-    int report(Model& model, const Dataset& train_data, const Dataset& test_data, const RunDirectory& directory);
+    void optimizer_options();
+    void schedule_options();
+    TrainData choose_data(const Dataset& train, const Dataset& test) const;
+    const char* evaluated() const { return validation > 0 ? "validation" : "test"; }
+    void train_model(Model& model, const TrainData& data, const RunDirectory& directory);
+    void end_epoch(Training& training, const EpochTrace& epoch, const RunDirectory& directory,
+                   TerminalReporter& reporter);
+    void write_model(const Model& model, const std::filesystem::path& path) const;
+    int report(Model& model, const TrainData& data, const Dataset& test, const RunDirectory& directory);
 
-    std::string out = "runs/train";
-    double checkpoint_seconds = 5;
-    TrainOptions train_options;
+    std::string recipe, out = "runs/train", keep = "last";
+    double validation = 0, checkpoint_seconds = 5;
+    TrainOptions options;
+    std::map<std::string, std::string> manifest;
 };
 
-std::optional<TrainState> load_state(const RunDirectory& directory) {
-    if (!directory.has("checkpoint.safetensors")) return std::nullopt;
-    Checkpoint checkpoint = load_checkpoint(directory.file("checkpoint.safetensors"));
-    check(checkpoint.numbers.contains("step") && checkpoint.numbers.contains("seconds"),
-          directory.file("checkpoint.safetensors").string(), " is not a checkpoint of a training run");
-    return TrainState{.step = std::stoll(checkpoint.numbers.at("step")),
-                      .seconds = std::stod(checkpoint.numbers.at("seconds")),
-                      .weights = std::move(checkpoint.weights),
-                      .optimizer = std::move(checkpoint.optimizer)};
+void TrainCommand::optimizer_options() {
+    OptimizerSpec& optimizer = options.optimizer;
+    option("epochs", options.epochs, "passes over the training images");
+    option("batch-size", options.batch_size, "images per step");
+    option("optimizer", optimizer.name, "sgd, adam or adamw");
+    option("lr", optimizer.lr, "highest learning rate");
+    option("momentum", optimizer.momentum, "momentum of sgd");
+    flag("nesterov", optimizer.nesterov, "Nesterov momentum of sgd; off: --nesterov=false");
+    option("beta1", optimizer.beta1, "decay of adam's mean of gradients");
+    option("beta2", optimizer.beta2, "decay of adam's mean of squared gradients");
+    option("weight-decay", optimizer.weight_decay, "weight decay; adamw's is decoupled from the gradient");
+    flag(
+        "decay-all", optimizer.decay_all,
+        "weight decay on biases and normalisations too; off: --decay-all=false, parameters of one dimension have none");
+    option("no-decay", optimizer.no_decay,
+           "parts of the names of further parameters without weight decay, comma-separated");
+    option("clip-value", optimizer.clip_value, "cut each element of the gradient to +- this; 0 = none");
+    option("clip-norm", optimizer.clip_norm, "shorten the whole gradient to at most this norm; 0 = none");
+    option("label-smoothing", options.label_smoothing, "share of the target spread over all classes");
+    option("ema", options.ema,
+           "decay of a moving average of the weights, which is then what is evaluated and kept; 0 = none");
 }
 
-// One JSON line per step; the lines of steps after a checkpoint are dropped when the run continues from it.
-class TrainLog {
+void TrainCommand::schedule_options() {
+    ScheduleSpec& schedule = options.schedule;
+    option("schedule", schedule.name, "learning rate: constant, linear, cosine, cosine-epoch or onecycle");
+    option("warmup-steps", schedule.warmup_steps, "steps of linear warm-up");
+    option("t-max", schedule.t_max, "epochs of cosine-epoch's half wave; 0 = all");
+    option("pct-start", schedule.pct_start, "onecycle: share of the steps in which the rate rises");
+    option("div", schedule.div, "onecycle: the first rate is lr / div");
+    option("final-div", schedule.final_div, "onecycle: the last rate is lr / div / final-div");
+    option("base-momentum", schedule.base_momentum, "onecycle: momentum (adam: beta1) where the rate is highest");
+    option("max-momentum", schedule.max_momentum, "onecycle: momentum (adam: beta1) at both ends");
+}
+
+TrainData TrainCommand::choose_data(const Dataset& train, const Dataset& test) const {
+    if (validation == 0) return {.train = train, .evaluation = &test};
+    check(validation > 0 && (validation < 1 || validation == std::floor(validation)), "train: validation is ",
+          validation, "; it must be a whole number of images or a share below 1");
+    const double count = validation < 1 ? std::round(validation * static_cast<double>(train.size())) : validation;
+    HeldOut parts = hold_out(train.size(), static_cast<int64_t>(std::min(count, 1e15)), seed);
+    return {.train = train,
+            .indices = std::move(parts.train),
+            .evaluation = &train,
+            .evaluation_indices = std::move(parts.validation)};
+}
+
+// Saves checkpoints now and then: not more often than asked for, and never in more than a 20th of the time.
+class Saver {
 public:
-    TrainLog(std::filesystem::path path, int64_t steps_done) : path_(std::move(path)) {
-        if (steps_done == 0) return;
-        std::istringstream in(read_text(path_));
-        std::string line;
-        while (static_cast<int64_t>(lines_.size()) < steps_done && std::getline(in, line)) lines_.push_back(line);
+    Saver(const RunDirectory& directory, double seconds) : path_(directory.file(checkpoint_file)), seconds_(seconds) {}
+
+    void save_if_due(Training& training, TrainLog& log) {
+        const double since = std::chrono::duration<double>(Clock::now() - last_).count();
+        if (since < seconds_ || (seconds_ > 0 && since < 20 * cost_)) return;
+        const auto start = Clock::now();
+        save_train_state(path_, training.snapshot(), log.sync());
+        last_ = Clock::now();
+        cost_ = std::chrono::duration<double>(last_ - start).count();
     }
-    void add(const TrainTrace& step) {
-        lines_.push_back(Json{
-            {"step", step.step},
-            {"epoch", step.epoch},
-            {"loss", step.loss},
-            {"lr", step.lr},
-            {"correct", step.correct},
-            {"total", step.total},
-            {"seconds",
-             step.seconds}}.dump());
-    }
-    void save() const {
-        std::string text;
-        for (const std::string& line : lines_) text += line + "\n";
-        write_text(path_, text);
-    }
-    // Mean loss and accuracy per epoch.
-    void draw(const std::filesystem::path& path) const;
 
 private:
+    using Clock = std::chrono::steady_clock;
     std::filesystem::path path_;
-    std::vector<std::string> lines_;
+    double seconds_, cost_ = 0;
+    Clock::time_point last_ = Clock::now();
 };
 
-void TrainLog::draw(const std::filesystem::path& path) const {
-    std::map<int64_t, std::array<double, 4>> epochs;  // loss sum, steps, correct, total
-    for (const std::string& line : lines_) {
-        const Json step = Json::parse(line);
-        auto& sums = epochs[step.at("epoch").get<int64_t>() + 1];
-        sums[0] += step.at("loss").get<double>();
-        sums[1] += 1;
-        sums[2] += step.at("correct").get<double>();
-        sums[3] += step.at("total").get<double>();
-    }
-    Series loss{"training loss", {}, {}}, accuracy{"training accuracy (augmented)", {}, {}};
-    for (const auto& [epoch, sums] : epochs) {
-        loss.x.push_back(static_cast<double>(epoch));
-        loss.y.push_back(sums[0] / sums[1]);
-        accuracy.x.push_back(static_cast<double>(epoch));
-        accuracy.y.push_back(100 * sums[2] / sums[3]);
-    }
-    write_chart(path, {{.title = "Loss", .x_label = "epoch", .y_label = "cross entropy", .series = {loss}},
-                       {.title = "Accuracy", .x_label = "epoch", .y_label = "%", .series = {accuracy}}});
+void TrainCommand::write_model(const Model& model, const std::filesystem::path& path) const {
+    write_safetensors(path, model.state(), manifest);
 }
 
-void TrainCommand::train_model(Model& model, const Dataset& data, const RunDirectory& directory) {
-    const std::optional<TrainState> resume = load_state(directory);
-    if (resume) say(concat("continuing after step ", resume->step));
-    TrainLog log(directory.file("trace.jsonl"), resume ? resume->step : 0);
-    const int64_t steps =
-        train_options.epochs * ((data.size() + train_options.batch_size - 1) / train_options.batch_size);
+void TrainCommand::end_epoch(Training& training, const EpochTrace& epoch, const RunDirectory& directory,
+                             TerminalReporter& reporter) {
+    // Before the checkpoint that says which epoch was the best: the file may be ahead of it, never behind.
+    if (epoch.best) write_model(training.result(), directory.file(best_file));
+    char text[160];
+    int length = std::snprintf(text, sizeof text, "epoch %lld/%lld: loss %.3f, training %.2f %%",
+                               static_cast<long long>(epoch.epoch + 1), static_cast<long long>(options.epochs),
+                               epoch.loss, epoch.training.percent());
+    if (epoch.evaluation)
+        std::snprintf(text + length, sizeof text - static_cast<std::size_t>(length), ", %s %.2f %%%s", evaluated(),
+                      epoch.evaluation->accuracy.percent(), epoch.best ? " (best)" : "");
+    reporter.line(concat(text, ", ", duration(epoch.seconds)));
+}
+
+void TrainCommand::train_model(Model& model, const TrainData& data, const RunDirectory& directory) {
+    Training training(model, data, options);
+    std::map<std::string, std::string> numbers;
+    int64_t done = 0;
+    if (directory.has(checkpoint_file)) {
+        const TrainState state = load_train_state(directory.file(checkpoint_file), &numbers);
+        training.load(state);
+        done = state.step;
+        say(concat("continuing after step ", done));
+    }
+    TrainLog log(directory, evaluated(), numbers);
     TerminalReporter reporter(quiet);
-    reporter.begin("train", steps, "steps");
-    auto last_save = std::chrono::steady_clock::now();
-    train(
-        model, data, train_options,
-        [&](const TrainTrace& step, const std::function<TrainState()>& snapshot) {
-            log.add(step);
-            char detail[96];
-            std::snprintf(detail, sizeof detail, "epoch %lld/%lld, loss %.3f", static_cast<long long>(step.epoch + 1),
-                          static_cast<long long>(train_options.epochs), step.loss);
-            reporter.progress(step.step, detail);
-            const auto now = std::chrono::steady_clock::now();
-            if (std::chrono::duration<double>(now - last_save).count() < checkpoint_seconds) return true;
-            last_save = now;
-            const TrainState state = snapshot();
-            log.save();  // first: a checkpoint must never be ahead of its trace
-            save_checkpoint(directory.file("checkpoint.safetensors"), state.weights, state.optimizer,
-                            {{"step", std::to_string(state.step)}, {"seconds", std::to_string(state.seconds)}});
-            return true;
-        },
-        resume);
-    reporter.end(concat(steps, " steps"));
-    log.save();
-    log.draw(directory.file("curve.png"));
-    std::map<std::string, std::string> manifest = manifest_of(model.spec());
-    manifest["lethe.trained_on"] = data.source;
-    manifest["lethe.trained_on_sha256"] = data.hash();
-    write_safetensors(directory.file("weights.safetensors"), model.state(), manifest);
+    reporter.begin("train", training.steps(), "steps");
+    reporter.progress(done, "");
+    Saver saver(directory, checkpoint_seconds);
+    const Schedule schedule(options.schedule, options.optimizer, options.epochs, training.steps() / options.epochs);
+    while (!training.done()) {
+        const TrainTrace step = training.step();
+        log.add(step);
+        if (step.epoch_end) {
+            end_epoch(training, *step.epoch_end, directory, reporter);
+            log.draw(schedule, step.steps_per_epoch, training.steps());
+        }
+        char detail[96];
+        std::snprintf(detail, sizeof detail, "epoch %lld/%lld, loss %.3f", static_cast<long long>(step.epoch + 1),
+                      static_cast<long long>(options.epochs), step.loss);
+        reporter.progress(step.step, detail);
+        saver.save_if_due(training, log);
+    }
+    reporter.end(concat(training.steps(), " steps"));
+    log.sync();
+    if (keep == "last") return write_model(training.result(), directory.file(weights_file_name));
+    check(directory.has(best_file), "train: ", directory.file(best_file).string(),
+          " is missing, so the best weights cannot be kept; give another --out and train anew");
+    write_file(directory.file(weights_file_name), read_file(directory.file(best_file)));
 }
 
-int TrainCommand::report(Model& model, const Dataset& train_data, const Dataset& test_data,
-                         const RunDirectory& directory) {
+// results.json: what weights.safetensors recognises, and how the epochs went.
+int TrainCommand::report(Model& model, const TrainData& data, const Dataset& test, const RunDirectory& directory) {
     const auto twin = fold_batchnorm(model);
     Json results;
-    for (const Dataset* data : {&train_data, &test_data}) {
-        const Evaluation result = evaluate(*twin, *data, all_indices(*data));
-        const char* split = data->split == Split::train ? "train" : "test";
+    const auto add = [&](const std::string& split, const Dataset& images, std::vector<int64_t> indices) {
+        const Evaluation result = evaluate(*twin, images, indices.empty() ? all_indices(images) : indices);
         char line[96];
-        std::snprintf(line, sizeof line, "%-5s accuracy %.2f %%  (%lld of %lld)", split, result.accuracy.percent(),
-                      static_cast<long long>(result.accuracy.correct), static_cast<long long>(result.accuracy.total));
+        std::snprintf(line, sizeof line, "%-10s accuracy %.2f %%  (%lld of %lld)", split.c_str(),
+                      result.accuracy.percent(), static_cast<long long>(result.accuracy.correct),
+                      static_cast<long long>(result.accuracy.total));
         say(line);
         results[split] = {{"accuracy", result.accuracy.percent()},
                           {"correct", result.accuracy.correct},
                           {"total", result.accuracy.total},
                           {"loss", result.loss}};
-    }
-    results["weights_sha256"] = sha256_file(directory.file("weights.safetensors"));
+    };
+    add("train", data.train, data.indices);
+    if (validation > 0) add("validation", data.train, data.evaluation_indices);
+    add("test", test, {});
+    results["weights"] = keep;
+    if (directory.has(best_file)) results["best"] = TrainLog::best_epoch(directory, evaluated());
+    results["weights_sha256"] = sha256_file(directory.file(weights_file_name));
     directory.write_json("results.json", results);
     write_json_option(results);
-    say("run directory: " + out + "  (weights.safetensors, results.json, trace.jsonl, curve.png)");
+    say("run directory: " + out +
+        "  (weights.safetensors, best.safetensors, results.json, trace.jsonl, epochs.jsonl, "
+        "curve.png)");
     return 0;
 }
 
 int TrainCommand::run() {
-    train_options.seed = seed;
-    train_options.validate();
+    options.seed = seed;
+    options.validate();
+    check(checkpoint_seconds >= 0, "train: checkpoint-seconds is ", checkpoint_seconds, "; it must be >= 0");
     check(!data_source.empty(), "train: give --data, for example --data cifar10:DIR or --data synthetic");
-    const Dataset train_data = load_dataset(data_source, Split::train),
-                  test_data = load_dataset(data_source, Split::test);
-    ModelSpec spec{.arch = model_name.empty() ? "resnet20" : model_name, .classes = train_data.classes(), .stem = stem};
+    const Dataset train = load_dataset(data_source, Split::train), test = load_dataset(data_source, Split::test);
+    const TrainData data = choose_data(train, test);
+    ModelSpec spec{.arch = model_name.empty() ? "resnet20" : model_name, .classes = train.classes(), .stem = stem};
     set_normalization(spec, normalize.empty() ? "cifar10" : normalize);
     Model model(spec, seed);
+    Optimizer(model.net().parameters(), options.optimizer);  // bad options are found before anything is written
     model.to(device_named(device));
     const RunDirectory directory(out, "train", resolved(), free_keys());
-    say(concat(device_line(), "; ", spec.arch, " on ", train_data.size(), " images of ", data_source));
-    if (directory.has("weights.safetensors"))  // written last: training is complete
-        model.load_state(read_weights(directory.file("weights.safetensors")).state());
-    else
-        train_model(model, train_data, directory);
-    std::filesystem::remove(directory.file("checkpoint.safetensors"));
-    return report(model, train_data, test_data, directory);
+    manifest = manifest_of(model.spec());
+    manifest["lethe.trained_on"] = train.source;
+    manifest["lethe.trained_on_sha256"] = train.hash();
+    say(concat(device_line(), "; ", spec.arch, " on ", data.indices.empty() ? train.size() : data.indices.size(),
+               " images of ", data_source));
+    if (!directory.has(weights_file_name)) train_model(model, data, directory);  // it is written last
+    model.load_state(read_weights(directory.file(weights_file_name)).state());
+    std::filesystem::remove(directory.file(checkpoint_file));
+    return report(model, data, test, directory);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "tensor/error.h"
 #include "tools/command.h"
+#include "tools/recipes.h"
 
 namespace {
 
@@ -24,7 +25,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_inspect(root));
     commands.push_back(make_convert(root));
 
-    std::vector<std::string> arguments = expand_config(root, {argv + 1, argv + argc});
+    std::vector<std::string> arguments = expand_recipe(expand_config(root, {argv + 1, argv + argc}));
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes its vector from the back
     try {
         root.parse(arguments);

@@ -12,6 +12,8 @@ namespace lethe::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
 constexpr double terminal_interval = 0.1, plain_interval = 10.0;  // seconds between lines
 
 std::string rounded(double value) {
@@ -32,17 +34,17 @@ std::string duration(double seconds) {
 
 TerminalReporter::TerminalReporter(bool quiet) : quiet_(quiet), terminal_(isatty(STDOUT_FILENO) == 1) {}
 
-double TerminalReporter::elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
 void TerminalReporter::begin(const std::string& phase, int64_t total, const std::string& unit) {
     phase_ = phase;
     unit_ = unit;
     total_ = total;
     start_ = last_print_ = Clock::now();
+    first_done_ = -1;
 }
 
 std::string TerminalReporter::status(int64_t done, const std::string& detail) const {
-    const double seconds = elapsed(), rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+    const double seconds = seconds_since(first_time_);
+    const double rate = seconds > 0 ? static_cast<double>(done - first_done_) / seconds : 0;
     std::string text = phase_ + "  " + std::to_string(done);
     if (total_ > 0) text += "/" + std::to_string(total_);
     text += " " + unit_;
@@ -54,8 +56,11 @@ std::string TerminalReporter::status(int64_t done, const std::string& detail) co
 
 void TerminalReporter::progress(int64_t done, const std::string& detail) {
     if (quiet_) return;
-    const double since = std::chrono::duration<double>(Clock::now() - last_print_).count();
-    if (since < (terminal_ ? terminal_interval : plain_interval)) return;
+    if (first_done_ < 0) {
+        first_done_ = done;
+        first_time_ = Clock::now();
+    }
+    if (seconds_since(last_print_) < (terminal_ ? terminal_interval : plain_interval)) return;
     last_print_ = Clock::now();
     if (terminal_)
         std::cout << "\r\033[K" << status(done, detail) << std::flush;
@@ -65,12 +70,14 @@ void TerminalReporter::progress(int64_t done, const std::string& detail) {
 
 void TerminalReporter::end(const std::string& summary) {
     if (quiet_) return;
-    std::cout << (terminal_ ? "\r\033[K" : "") << phase_ << ": " << summary << " (" << duration(elapsed()) << ")"
-              << std::endl;
+    std::cout << (terminal_ ? "\r\033[K" : "") << phase_ << ": " << summary << " (" << duration(seconds_since(start_))
+              << ")" << std::endl;
 }
 
-void TerminalReporter::note(const std::string& line) {
-    if (!quiet_) std::cout << (terminal_ ? "\r\033[K" : "") << "note: " << line << std::endl;
+void TerminalReporter::note(const std::string& text) { line("note: " + text); }
+
+void TerminalReporter::line(const std::string& text) {
+    if (!quiet_) std::cout << (terminal_ ? "\r\033[K" : "") << text << std::endl;
 }
 
 }  // namespace lethe::tools

@@ -15,15 +15,18 @@ public:
     void progress(int64_t done, const std::string& detail) override;
     void end(const std::string& summary) override;
     void note(const std::string& line) override;
+    void line(const std::string& text);  // a line that stays, above the status
 
 private:
     std::string status(int64_t done, const std::string& detail) const;
-    double elapsed() const;
 
     bool quiet_, terminal_;
     std::string phase_, unit_;
     int64_t total_ = 0;
     std::chrono::steady_clock::time_point start_, last_print_;
+    // The first progress() of the phase: what was done before it, by an earlier run, says nothing about the rate.
+    int64_t first_done_ = -1;
+    std::chrono::steady_clock::time_point first_time_;
 };
 
 // "12 s", "3 min 20 s", "2 h 5 min"

@@ -1,7 +1,9 @@
 #include "unlearn/trace.h"
 
+#include <charconv>
 #include <cmath>
 #include <sstream>
+#include <string_view>
 
 #include "data/file.h"
 #include "tensor/error.h"
@@ -36,6 +38,15 @@ StepTrace step_from(const Json& json) {
             .lr = number("lr"),
             .seconds = number("seconds")};
 }
+
+// Reads back as the same double.
+std::string exact(double value) {
+    char text[32];
+    return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+// Of the averaged weights among a checkpoint's optimizer entries.
+constexpr std::string_view average_prefix = "average/";
 
 }  // namespace
 
@@ -79,6 +90,47 @@ UnlearnState load_unlearn_state(const std::filesystem::path& path) {
     } catch (const std::logic_error&) {
         fail(path.string(), " is not a checkpoint of an unlearning run: its step, goal_in_a_row or seconds is missing");
     }
+}
+
+void save_train_state(const std::filesystem::path& path, const TrainState& state,
+                      std::map<std::string, std::string> numbers) {
+    StateDict optimizer = state.optimizer;
+    for (const auto& [name, tensor] : state.average) optimizer.emplace_back(std::string(average_prefix) + name, tensor);
+    numbers["step"] = std::to_string(state.step);
+    numbers["seconds"] = exact(state.seconds);
+    numbers["epoch_loss"] = exact(state.epoch_loss);
+    numbers["epoch_correct"] = std::to_string(state.epoch_training.correct);
+    numbers["epoch_total"] = std::to_string(state.epoch_training.total);
+    numbers["best_epoch"] = std::to_string(state.best_epoch);
+    numbers["best_correct"] = std::to_string(state.best.accuracy.correct);
+    numbers["best_total"] = std::to_string(state.best.accuracy.total);
+    numbers["best_loss"] = exact(state.best.loss);
+    save_checkpoint(path, state.weights, optimizer, numbers);
+}
+
+TrainState load_train_state(const std::filesystem::path& path, std::map<std::string, std::string>* numbers) {
+    Checkpoint checkpoint = load_checkpoint(path);
+    const auto whole = [&](const char* key) { return std::stoll(checkpoint.numbers.at(key)); };
+    const auto real = [&](const char* key) { return std::stod(checkpoint.numbers.at(key)); };
+    TrainState state;
+    try {
+        state = {.step = whole("step"),
+                 .seconds = real("seconds"),
+                 .epoch_loss = real("epoch_loss"),
+                 .epoch_training = {whole("epoch_correct"), whole("epoch_total")},
+                 .best_epoch = whole("best_epoch"),
+                 .best = {{whole("best_correct"), whole("best_total")}, real("best_loss")},
+                 .weights = std::move(checkpoint.weights)};
+    } catch (const std::logic_error&) {
+        fail(path.string(), " is not a checkpoint of a training run: one of its numbers is missing");
+    }
+    for (auto& [name, tensor] : checkpoint.optimizer)
+        if (name.starts_with(average_prefix))
+            state.average.emplace_back(name.substr(average_prefix.size()), tensor);
+        else
+            state.optimizer.emplace_back(name, tensor);
+    if (numbers != nullptr) *numbers = std::move(checkpoint.numbers);
+    return state;
 }
 
 }  // namespace lethe

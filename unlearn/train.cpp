@@ -4,40 +4,74 @@
 #include <chrono>
 #include <cmath>
 #include <map>
-#include <numbers>
 #include <numeric>
 
 #include "autograd/ops.h"
+#include "nn/average.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
 #include "tensor/step_graph.h"
-#include "unlearn/metrics.h"
 
 namespace lethe {
 namespace {
 
+const TrainOptions& valid(const TrainOptions& options) {
+    options.validate();
+    return options;
+}
+
+// `data` with all indices written out, and checked.
+TrainData complete(TrainData data, const Model& model) {
+    const auto complete_part = [&](const Dataset& part, std::vector<int64_t>& indices) {
+        check(part.size() > 0, "train: ", part.source, " has no images");
+        if (indices.empty()) indices = all_indices(part);
+        for (const int64_t index : indices) {
+            check(index >= 0 && index < part.size(), "train: image ", index, " of ", part.size(), " (", part.source,
+                  ")");
+            const int64_t label = part.labels[static_cast<std::size_t>(index)];
+            check(label >= 0 && label < model.spec().classes, "train: ", part.source, " has a label ", label,
+                  ", the model only ", model.spec().classes, " classes");
+        }
+    };
+    complete_part(data.train, data.indices);
+    if (data.evaluation != nullptr) complete_part(*data.evaluation, data.evaluation_indices);
+    return data;
+}
+
+int64_t batches(const TrainData& data, const TrainOptions& options) {
+    return (static_cast<int64_t>(data.indices.size()) + options.batch_size - 1) / options.batch_size;
+}
+
+}  // namespace
+
 // Which images a step uses follows from its number alone, so a checkpoint holds no positions.
-class Training {
+class Training::Loop {
 public:
-    Training(Model& model, const Dataset& data, const TrainOptions& options)
+    Loop(Model& model, TrainData data, const TrainOptions& options)
         : model_(model),
-          data_(data),
-          options_(options),
+          data_(complete(std::move(data), model)),
+          options_(valid(options)),
           device_(backend(model.device())),
           uploader_(device_.make_uploader()),
-          optimizer_(model.net().parameters(), options.optimizer) {
-        steps_per_epoch_ = (data.size() + options.batch_size - 1) / options.batch_size;
+          optimizer_(model.net().parameters(), options.optimizer),
+          steps_per_epoch_(batches(data_, options)),
+          schedule_(options.schedule, options.optimizer, options.epochs, steps_per_epoch_) {
+        if (options.ema > 0) average_ = std::make_unique<WeightAverage>(model, options.ema);
     }
 
-    void load(const TrainState& state);
-    bool done() const { return step_ >= options_.epochs * steps_per_epoch_; }
+    int64_t steps() const { return options_.epochs * steps_per_epoch_; }
+    bool done() const { return now_.step >= steps(); }
     TrainTrace step();
-    TrainState snapshot() const;
+    const Model& result() { return average_ ? average_->model() : model_; }
+    TrainState snapshot();
+    void load(const TrainState& state);
 
 private:
     struct Batch {
-        Tensor images, labels;
-        uint64_t first_item;  // of stream Purpose::augment, for the first image
+        int64_t step = -1;
+        PendingImages images;
+        Tensor labels;
+        uint64_t first_item = 0;  // of stream Purpose::augment, for the first image
     };
     // What a step of one batch size reads and writes, at addresses that stay.
     struct Recorded {
@@ -50,158 +84,230 @@ private:
         Recorded* step = nullptr;
         Tensor labels;
     };
-    Batch batch_of(int64_t step);
+    Batch request_batch(int64_t step);
+    Batch take_batch(int64_t step);
     void augment(Tensor& images, uint64_t first_item) const;
     Loaded load_batch(int64_t step);
     void run(Recorded& step);
-    double rate() const;
+    EpochTrace end_epoch();
+    Score evaluate_result();
     double seconds() const;
 
     Model& model_;
-    const Dataset& data_;
-    const TrainOptions& options_;
+    const TrainData data_;
+    const TrainOptions options_;
     Backend& device_;
     std::unique_ptr<Backend::Uploader> uploader_;
     Optimizer optimizer_;
-    std::map<int64_t, Recorded> recorded_;  // by batch size: the last batch of an epoch may be smaller
-    Loaded next_;                           // of step step_, where it was loaded ahead
-    int64_t steps_per_epoch_ = 0, step_ = 0;
-    std::vector<int64_t> order_;  // of epoch order_epoch_
+    const int64_t steps_per_epoch_;
+    const Schedule schedule_;
+    std::unique_ptr<WeightAverage> average_;  // with options.ema
+    std::unique_ptr<Model> twin_;             // that evaluations run through
+    std::map<int64_t, Recorded> recorded_;    // by batch size: the last batch of an epoch may be smaller
+    Loaded next_;                             // of the present step, where it was loaded ahead
+    TrainState now_;                          // its weights, optimizer and average stay empty, its seconds the start's
+    Batch requested_;                         // of a later step, while it is decoded
+    std::vector<int64_t> order_;              // of epoch order_epoch_
     int64_t order_epoch_ = -1;
-    double seconds_before_ = 0;
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-void Training::load(const TrainState& state) {
-    check(state.step >= 0, "train: the state to resume has a negative step");
+void Training::Loop::load(const TrainState& state) {
+    check(state.step >= 0 && state.step <= steps(), "train: the state to resume is that of step ", state.step, " of ",
+          steps());
+    check(state.average.empty() == (average_ == nullptr), "train: the state to resume has ",
+          average_ ? "no average of the weights" : "an average of the weights, this training none");
     model_.load_state(state.weights);
     optimizer_.load_state(state.optimizer);
-    step_ = state.step;
-    seconds_before_ = state.seconds;
+    if (average_) average_->load_state(state.average);
+    now_ = state;
+    now_.weights = now_.optimizer = now_.average = {};
+    next_ = {};
+    requested_ = {};
 }
 
-TrainState Training::snapshot() const {
-    TrainState state{.step = step_, .seconds = seconds(), .weights = {}, .optimizer = optimizer_.state()};
+TrainState Training::Loop::snapshot() {
+    TrainState state = now_;
+    state.seconds = seconds();
+    state.optimizer = optimizer_.state();
     for (const auto& [name, tensor] : model_.state()) state.weights.emplace_back(name, tensor.clone());
+    if (average_)
+        for (const auto& [name, tensor] : average_->model().state()) state.average.emplace_back(name, tensor.clone());
     return state;
 }
 
-double Training::seconds() const {
-    return seconds_before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+double Training::Loop::seconds() const {
+    return now_.seconds + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-// Warm-up: step s of w has lr * (s + 1) / w, so that no step is made with a rate of 0. Cosine:
-// lr / 2 * (1 + cos(pi * progress)) over the steps after it (Loshchilov and Hutter, 2017, without restarts).
-double Training::rate() const {
-    const auto lr = static_cast<double>(options_.optimizer.lr);
-    if (step_ < options_.warmup_steps)
-        return lr * static_cast<double>(step_ + 1) / static_cast<double>(options_.warmup_steps);
-    if (options_.schedule == "constant") return lr;
-    const auto length = static_cast<double>(options_.epochs * steps_per_epoch_ - options_.warmup_steps);
-    return lr / 2 * (1 + std::cos(std::numbers::pi * static_cast<double>(step_ - options_.warmup_steps) / length));
-}
-
-Training::Batch Training::batch_of(int64_t step) {
-    const int64_t epoch = step / steps_per_epoch_, size = data_.size();
+Training::Loop::Batch Training::Loop::request_batch(int64_t step) {
+    const int64_t epoch = step / steps_per_epoch_, size = static_cast<int64_t>(data_.indices.size());
     if (epoch != order_epoch_) {
         order_ = Random(options_.seed, Purpose::shuffle).permutation(size, static_cast<uint64_t>(epoch));
+        for (int64_t& index : order_) index = data_.indices[static_cast<std::size_t>(index)];
         order_epoch_ = epoch;
     }
     const int64_t begin = step % steps_per_epoch_ * options_.batch_size;
     const int64_t end = std::min(size, begin + options_.batch_size);
     const auto indices =
         std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    return {data_.images(indices), data_.labels_of(indices), static_cast<uint64_t>(epoch * size + begin)};
+    return {step, data_.train.request(indices), data_.train.labels_of(indices),
+            static_cast<uint64_t>(epoch * size + begin)};
 }
 
-void Training::augment(Tensor& images, uint64_t first_item) const {
+// Images that must be decoded are asked for one step ahead.
+Training::Loop::Batch Training::Loop::take_batch(int64_t step) {
+    Batch batch = requested_.step == step ? std::move(requested_) : request_batch(step);
+    requested_ = {};
+    if (data_.train.loader && step + 1 < steps()) requested_ = request_batch(step + 1);
+    return batch;
+}
+
+void Training::Loop::augment(Tensor& images, uint64_t first_item) const {
     if (!options_.augment) return;
     std::vector<uint64_t> items(static_cast<std::size_t>(images.dim(0)));
     std::iota(items.begin(), items.end(), first_item);
     augment_crop_flip(images, items, options_.crop_pad, Random(options_.seed, Purpose::augment));
 }
 
-Training::Loaded Training::load_batch(int64_t number) {
-    const Batch batch = batch_of(number);
-    Recorded& step = recorded_.try_emplace(batch.images.dim(0), device_).first->second;
+Training::Loop::Loaded Training::Loop::load_batch(int64_t number) {
+    Batch batch = take_batch(number);
+    const Tensor images = batch.images.get();
+    Recorded& step = recorded_.try_emplace(images.dim(0), device_).first->second;
     if (device_.device() == Device::cpu) {
-        step.images = batch.images;
+        step.images = images;
         step.labels = batch.labels;
         augment(step.images, batch.first_item);
         return {&step, batch.labels};
     }
     if (!step.images.defined()) {
-        step.images = Tensor::empty(batch.images.shape(), DType::float32, device_.device());
+        step.images = Tensor::empty(images.shape(), DType::float32, device_.device());
         step.labels = Tensor::empty(batch.labels.shape(), DType::int64, device_.device());
     }
-    uploader_->send(batch.images, step.images);
+    uploader_->send(images, step.images);
     uploader_->send(batch.labels, step.labels);
     augment(step.images, batch.first_item);  // where the images are now
     return {&step, batch.labels};
 }
 
-void Training::run(Recorded& step) {
+void Training::Loop::run(Recorded& step) {
     const float share = 1.0f / static_cast<float>(step.images.dim(0));
     step.graph.run([&] {
         model_.net().zero_grad();
         const Var logits = model_.forward(step.images, BatchNormMode::batch);
-        Var loss = softmax_cross_entropy(logits, step.labels);
+        Var loss = softmax_cross_entropy(logits, step.labels, {.label_smoothing = options_.label_smoothing});
         step.logits = logits.value();
         step.loss = loss.value();
         loss.backward(Tensor::full(loss.shape(), share, loss.value().device()));
         optimizer_.apply_step();
+        if (average_) average_->apply_step();
     });
 }
 
-TrainTrace Training::step() {
+TrainTrace Training::Loop::step() {
     TrainTrace trace;
-    trace.epoch = step_ / steps_per_epoch_;
+    trace.epoch = now_.step / steps_per_epoch_;
     trace.steps_per_epoch = steps_per_epoch_;
-    trace.lr = rate();
-    const Loaded batch = next_.step != nullptr ? std::exchange(next_, {}) : load_batch(step_);
+    const Rate rate = schedule_.at(now_.step);
+    trace.lr = rate.lr;
+    const Loaded batch = next_.step != nullptr ? std::exchange(next_, {}) : load_batch(now_.step);
     trace.total = batch.labels.dim(0);
-    optimizer_.set_lr(static_cast<float>(trace.lr));
+    trace.step = ++now_.step;
+    optimizer_.set_lr(static_cast<float>(rate.lr));
+    optimizer_.set_momentum(static_cast<float>(rate.momentum));
     optimizer_.prepare_step();
+    if (average_) average_->prepare_step(now_.step);
     run(*batch.step);
-    ++step_;
     // While a GPU computes, the next batch is cut out and sent, to be augmented there.
-    if (!device_.concurrent() && !done()) next_ = load_batch(step_);
+    if (!device_.concurrent() && !done()) next_ = load_batch(now_.step);
     const Tensor loss = batch.step->loss.cpu();
-    trace.loss = std::accumulate(loss.values().begin(), loss.values().end(), 0.0) / static_cast<double>(trace.total);
-    check(std::isfinite(trace.loss), "train: the loss is ", trace.loss, " at step ", step_,
+    const double sum = std::accumulate(loss.values().begin(), loss.values().end(), 0.0);
+    trace.loss = sum / static_cast<double>(trace.total);
+    check(std::isfinite(trace.loss), "train: the loss is ", trace.loss, " at step ", trace.step,
           "; a smaller learning rate or a longer warm-up may help");
     trace.correct = evaluate_logits(batch.step->logits.cpu(), batch.labels.int64_values()).accuracy.correct;
-    trace.step = step_;
+    trace.gradient_norm = optimizer_.gradient_norm();
+    now_.epoch_loss += sum;
+    now_.epoch_training.correct += trace.correct;
+    now_.epoch_training.total += trace.total;
+    if (now_.step % steps_per_epoch_ == 0) {
+        trace.epoch_end = end_epoch();
+        trace.epoch_end->lr = trace.lr;
+    }
     trace.seconds = seconds();
     return trace;
 }
 
-}  // namespace
+EpochTrace Training::Loop::end_epoch() {
+    EpochTrace trace;
+    trace.epoch = now_.step / steps_per_epoch_ - 1;
+    trace.training = std::exchange(now_.epoch_training, {});
+    trace.loss = std::exchange(now_.epoch_loss, 0.0) / static_cast<double>(trace.training.total);
+    const bool due = done() || (trace.epoch + 1) % options_.evaluate_every == 0;
+    if (data_.evaluation != nullptr && due) {
+        trace.evaluation = evaluate_result();
+        trace.best =
+            std::isfinite(trace.evaluation->loss) && (now_.best_epoch < 0 || trace.evaluation->better_than(now_.best));
+    }
+    if (trace.best) {
+        now_.best = *trace.evaluation;
+        now_.best_epoch = trace.epoch;
+    }
+    trace.seconds = seconds();
+    return trace;
+}
+
+Score Training::Loop::evaluate_result() {
+    if (twin_)
+        fold_into(result(), *twin_);
+    else
+        twin_ = fold_batchnorm(result());
+    const Evaluation evaluation = evaluate(*twin_, *data_.evaluation, data_.evaluation_indices);
+    return {evaluation.accuracy, evaluation.loss};
+}
+
+bool Score::better_than(const Score& other) const {
+    if (accuracy.correct != other.accuracy.correct) return accuracy.correct > other.accuracy.correct;
+    return loss < other.loss;
+}
+
+HeldOut hold_out(int64_t size, int64_t count, uint64_t seed) {
+    check(count >= 1 && count < size, "train: ", count, " of ", size,
+          " images cannot be held out for validation; 1 to ", size - 1, " can");
+    std::vector<int64_t> order = Random(seed, Purpose::validation).permutation(size, 0);
+    HeldOut parts;
+    parts.validation.assign(order.begin(), order.begin() + count);
+    parts.train.assign(order.begin() + count, order.end());
+    std::sort(parts.validation.begin(), parts.validation.end());
+    std::sort(parts.train.begin(), parts.train.end());
+    return parts;
+}
 
 void TrainOptions::validate() const {
     optimizer.validate();
+    schedule.validate();
     check(epochs >= 1, "train: epochs is ", epochs, "; it must be >= 1");
     check(batch_size >= 1, "train: batch_size is ", batch_size, "; it must be >= 1");
-    check(schedule == "cosine" || schedule == "constant", "train: unknown schedule '", schedule,
-          "'; known ones are cosine and constant");
-    check(warmup_steps >= 0, "train: warmup_steps is ", warmup_steps, "; it must be >= 0");
+    check(label_smoothing >= 0 && label_smoothing < 1, "train: label_smoothing is ", label_smoothing,
+          "; it must be in [0, 1)");
+    check(ema >= 0 && ema < 1, "train: ema is ", ema, "; it must be in [0, 1)");
     check(crop_pad >= 0, "train: crop_pad is ", crop_pad, "; it must be >= 0");
+    check(evaluate_every >= 1, "train: evaluate_every is ", evaluate_every, "; it must be >= 1");
 }
 
-void train(Model& model, const Dataset& data, const TrainOptions& options,
-           const std::function<bool(const TrainTrace&, const std::function<TrainState()>&)>& on_step,
-           const std::optional<TrainState>& resume) {
-    options.validate();
-    check(data.size() > 0, "train: ", data.source, " has no images");
-    for (const int64_t label : data.labels)
-        check(label >= 0 && label < model.spec().classes, "train: ", data.source, " has a label ", label,
-              ", the model only ", model.spec().classes, " classes");
-    Training training(model, data, options);
-    if (resume) training.load(*resume);
-    while (!training.done()) {
-        const TrainTrace trace = training.step();
-        if (on_step && !on_step(trace, [&] { return training.snapshot(); })) return;
-    }
+Training::Training(Model& model, TrainData data, const TrainOptions& options)
+    : loop_(std::make_unique<Loop>(model, std::move(data), options)) {}
+Training::~Training() = default;
+int64_t Training::steps() const { return loop_->steps(); }
+bool Training::done() const { return loop_->done(); }
+TrainTrace Training::step() { return loop_->step(); }
+const Model& Training::result() { return loop_->result(); }
+TrainState Training::snapshot() { return loop_->snapshot(); }
+void Training::load(const TrainState& state) { loop_->load(state); }
+
+void train(Model& model, const Dataset& data, const TrainOptions& options) {
+    Training training(model, {.train = data}, options);
+    while (!training.done()) training.step();
 }
 
 }  // namespace lethe
