@@ -1,5 +1,6 @@
 #include "tensor/random.h"
 
+#include <bit>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -78,6 +79,20 @@ std::vector<int64_t> torch_randperm(uint32_t seed, int64_t n) {
     for (int64_t i = 0; i + 1 < n; ++i)
         std::swap(order[static_cast<std::size_t>(i)],
                   order[static_cast<std::size_t>(i + static_cast<int64_t>(engine()) % (n - i))]);
+    return order;
+}
+
+std::vector<int64_t> numpy_shuffle(uint32_t seed, int64_t n) {
+    check(n >= 0 && n <= int64_t{1} << 32, "random: numpy_shuffle() needs a length from 0 to 2^32, got ", n);
+    std::vector<int64_t> order(static_cast<std::size_t>(n));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    std::mt19937 engine(seed);
+    for (int64_t i = n - 1; i > 0; --i) {
+        const auto last = static_cast<uint32_t>(i), mask = ~uint32_t{0} >> std::countl_zero(last);
+        uint32_t drawn = engine() & mask;
+        while (drawn > last) drawn = engine() & mask;
+        std::swap(order[static_cast<std::size_t>(i)], order[drawn]);
+    }
     return order;
 }
 

@@ -53,4 +53,9 @@ private:
 // Fisher-Yates with `next % (n - i)`. Lets a forget set published as a PyTorch seed be named exactly.
 std::vector<int64_t> torch_randperm(uint32_t seed, int64_t n);
 
+// What 0..n-1 become by numpy.random.seed(seed); numpy.random.shuffle(list), for n <= 2^32: mt19937 and a backward
+// Fisher-Yates, each index drawn by masking 32 bits and rejecting those above it. Lets a split published as NumPy code
+// be made again.
+std::vector<int64_t> numpy_shuffle(uint32_t seed, int64_t n);
+
 }  // namespace lethe

@@ -154,5 +154,22 @@ TEST(TorchRandperm, RejectsBadLengths) {
     EXPECT_THROW(torch_randperm(0, int64_t{1} << 32), Error);
 }
 
+// NumPy 1.24: numpy.random.seed(seed); l = list(range(n)); numpy.random.shuffle(l).
+TEST(Random, NumpyShuffle) {
+    EXPECT_EQ(numpy_shuffle(0, 10), (std::vector<int64_t>{2, 8, 4, 9, 1, 6, 7, 3, 0, 5}));
+    EXPECT_EQ(numpy_shuffle(1, 10), (std::vector<int64_t>{2, 9, 6, 4, 0, 3, 1, 7, 8, 5}));
+    EXPECT_EQ(numpy_shuffle(7, 17), (std::vector<int64_t>{13, 11, 16, 8, 5, 2, 1, 0, 14, 10, 7, 12, 3, 6, 9, 4, 15}));
+    EXPECT_EQ(numpy_shuffle(4294967295, 12), (std::vector<int64_t>{11, 8, 5, 9, 1, 10, 6, 0, 4, 7, 2, 3}));
+    const std::vector<int64_t> utkface = numpy_shuffle(0, 23'708);
+    EXPECT_EQ(std::vector<int64_t>(utkface.begin(), utkface.begin() + 4),
+              (std::vector<int64_t>{15426, 14084, 22319, 19518}));
+    int64_t weighted = 0;
+    for (std::size_t i = 0; i < utkface.size(); ++i) weighted += static_cast<int64_t>(i) * utkface[i];
+    EXPECT_EQ(weighted, 3'337'989'710'162);
+    EXPECT_EQ(numpy_shuffle(3, 1), std::vector<int64_t>{0});
+    EXPECT_EQ(numpy_shuffle(3, 0), std::vector<int64_t>{});
+    EXPECT_THROW(numpy_shuffle(3, -1), Error);
+}
+
 }  // namespace
 }  // namespace lethe::test
