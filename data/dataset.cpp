@@ -1,8 +1,10 @@
 #include "data/dataset.h"
 
+#include <algorithm>
+
 #include "data/dataset_kinds.h"
 #include "data/file.h"
-#include "data/file_images.h"
+#include "data/image_sources.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
 
@@ -44,27 +46,50 @@ void leave_out_unreadable(Dataset& dataset) {
     dataset.labels.resize(kept);
 }
 
-void make_loader(Dataset& dataset, const LoadOptions& options) {
-    if (dataset.files.empty()) return;
-    if (options.on_corrupt == OnCorrupt::skip) leave_out_unreadable(dataset);
-    const ImageBytes first = read_image(dataset.files.front());
-    dataset.height = first.height;
-    dataset.width = first.width;
-    dataset.loader = std::make_shared<ImageLoader>(std::make_unique<FileImages>(dataset.files), dataset.height,
-                                                   dataset.width, options.cache_bytes);
+Transform choose_transform(const DatasetKind& kind, bool has_files, const LoadOptions& options) {
+    if (options.transform) return *options.transform;
+    if (kind.transform != nullptr) return parse_transform(kind.transform);
+    return has_files ? options.for_files : Transform{};
+}
+
+void make_loader(Dataset& dataset, const Transform& transform, int64_t cache_bytes) {
+    std::unique_ptr<const ImageSource> source;
+    if (dataset.files.empty())
+        source = std::make_unique<PixelImages>(std::exchange(dataset.pixels, {}), dataset.height, dataset.width);
+    else
+        source = std::make_unique<FileImages>(dataset.files);
+    dataset.loader = std::make_shared<ImageLoader>(std::move(source), transform, cache_bytes);
+    dataset.height = dataset.loader->height();
+    dataset.width = dataset.loader->width();
 }
 
 }  // namespace
 
-std::string FileImages::sha256(int64_t index) const { return sha256_file(file(index)); }
-
 const std::vector<DatasetKind>& dataset_kinds() {
     static const std::vector<DatasetKind> kinds{
-        {"cifar10", "cifar10:DIR", "CIFAR-10 binary batches (data_batch_1..5.bin, test_batch.bin)", load_cifar10},
-        {"folder", "folder:DIR", "image files in DIR/train/CLASS and DIR/test/CLASS", load_folder},
+        {"cifar10", "cifar10:DIR", "CIFAR-10, binary version", load_cifar10},
+        {"cifar100", "cifar100:DIR[:coarse]", "CIFAR-100, binary version, with 100 fine or 20 coarse labels",
+         load_cifar100},
+        {"cifar-pickle", "cifar-pickle:DIR[:coarse]", "CIFAR-10 or CIFAR-100, version for Python", load_cifar_pickle},
+        {"csv", "csv:FILE[:FILE]", "image files listed as file,label,split, or in one list for each split", load_csv},
+        {"folder", "folder:DIR", "image files in DIR/train/CLASS and DIR/test/CLASS or DIR/val/CLASS", load_folder},
+        {"idx", "idx:DIR[:pad2]", "MNIST and its family; pad2 makes 28x28 images 32x32", load_idx},
+        {"imagenet", "imagenet:DIR", "image files in folders of WordNet ids, as the 1000 classes of ImageNet-1K",
+         load_imagenet},
         {"synthetic", "synthetic[:SEED[:TRAIN_COUNT]]", "drawn shapes, generated: needs no files", load_synthetic},
+        {"utkface", "utkface:DIR[:GROUPING[:SEED]]", "faces in age groups: TNN, MFD, balanced, groups or tens",
+         load_utkface, "resize=128x128,random-crop=120,flip"},
     };
     return kinds;
+}
+
+std::pair<std::string, std::string> split_option(const std::string& argument,
+                                                 std::initializer_list<std::string_view> options) {
+    const std::size_t colon = argument.rfind(':');
+    if (colon == std::string::npos) return {argument, ""};
+    const std::string option = argument.substr(colon + 1);
+    if (std::find(options.begin(), options.end(), option) == options.end()) return {argument, ""};
+    return {argument.substr(0, colon), option};
 }
 
 const char* name(Split split) { return split == Split::train ? "train" : "test"; }
@@ -78,7 +103,9 @@ Dataset load_dataset(const std::string& text, Split split, const LoadOptions& op
         Dataset dataset = kind.load(argument, split);
         dataset.source = text;
         dataset.split = split;
-        make_loader(dataset, options);
+        if (!dataset.files.empty() && options.on_corrupt == OnCorrupt::skip) leave_out_unreadable(dataset);
+        const Transform transform = choose_transform(kind, !dataset.files.empty(), options);
+        if (!dataset.files.empty() || !transform.empty()) make_loader(dataset, transform, options.cache_bytes);
         return dataset;
     }
     fail("dataset: unknown kind '", kind_name, "' in '", text, "'; known are ", known_usages());
@@ -96,7 +123,7 @@ PendingImages Dataset::request(std::span<const int64_t> indices) const {
     for (const int64_t index : indices)
         check(index >= 0 && index < size(), "dataset: image ", index, " of ", size(), " (", source, ", ", name(split),
               ")");
-    if (loader) return loader->request(indices, {}, pixel_scale);
+    if (loader) return loader->request(indices, std::nullopt, pixel_scale);
     Tensor tensor = Tensor::empty({static_cast<int64_t>(indices.size()), channels, height, width});
     float* out = tensor.mutable_data();  // channels-last, as the bytes are
     const auto bytes = static_cast<std::size_t>(channels * height * width);
@@ -105,6 +132,12 @@ PendingImages Dataset::request(std::span<const int64_t> indices) const {
         out += bytes;
     }
     return PendingImages(std::move(tensor));
+}
+
+PendingImages Dataset::request(std::span<const int64_t> indices, const Random& augment,
+                               std::span<const uint64_t> items) const {
+    if (!augments()) return request(indices);
+    return loader->request(indices, Augmentation{augment, {items.begin(), items.end()}}, pixel_scale);
 }
 
 Tensor Dataset::labels_of(std::span<const int64_t> indices) const {
@@ -126,6 +159,7 @@ std::string Dataset::hash() const {
     std::vector<std::string> contents(labels.size());
     parallel_for(size(), [&](int64_t i) { contents[static_cast<std::size_t>(i)] = loader->source().sha256(i); });
     for (const std::string& content : contents) text += content + '\n';
+    text += describe(loader->transform()) + '\n';
     return sha256_text(text);
 }
 

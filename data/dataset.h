@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,9 +43,15 @@ struct Dataset {
     // computing with this one.
     PendingImages request(std::span<const int64_t> indices) const;
 
+    // For training: with the random steps of the dataset's transform, where it has some (augments()); items[i]
+    // addresses the random numbers of image i. Without them it is images(indices): augment_crop_flip() can follow.
+    bool augments() const { return loader != nullptr && loader->transform().random(); }
+    PendingImages request(std::span<const int64_t> indices, const Random& augment,
+                          std::span<const uint64_t> items) const;
+
     Tensor labels_of(std::span<const int64_t> indices) const;  // int64 [n]
     // SHA-256 over sizes, names, labels and pixels; of images made on demand over the contents of their files instead
-    // of the pixels, so all of them are read.
+    // of the pixels (so all of them are read) and the transform.
     std::string hash() const;
 };
 
@@ -54,7 +61,11 @@ struct Dataset {
 enum class OnCorrupt { fail, skip };
 
 struct LoadOptions {
-    int64_t cache_bytes = int64_t{1} << 30;  // decoded images to keep, see data/image_cache.h
+    // Of all images; unless given, the kind's own, or `for_files` where images have files and the kind has none.
+    // Without one, pixels are taken as they are.
+    std::optional<Transform> transform = {};
+    Transform for_files = {};
+    int64_t cache_bytes = int64_t{1} << 30;  // of images to keep in memory, see data/image_cache.h
     OnCorrupt on_corrupt = OnCorrupt::fail;
 };
 
@@ -66,16 +77,11 @@ struct DatasetKind {
     std::string description;  // one line for --help
     // Sets class_names, labels, and either pixels with their size or files. Throws Error.
     Dataset (*load)(const std::string& argument, Split split);
+    const char* transform = nullptr;  // what its images need, if it says so
 };
 const std::vector<DatasetKind>& dataset_kinds();
 
-// "cifar10:DIR"         data_batch_1..5.bin and test_batch.bin (3073-byte records: label, then R, G, B planes);
-//                       batches.meta.txt names the classes when present. The files of the original have 10,000 records
-//                       each; any whole number from 1 to that is accepted, so extracts can be used
-// "folder:DIR"          DIR/train/CLASS/*.png|jpg|jpeg|bmp|ppm and DIR/test/CLASS/...; classes (those of
-//                       train) and files in name order; one size, converted to RGB; other and hidden files are ignored
-// "synthetic[:SEED[:TRAIN_COUNT]]"
-//                       generated, see data/synthetic.h; SEED 0 and 4000 training images unless given, 1000 test images
+// The text is one of the usages in dataset_kinds(); docs/datasets.md says what each of them reads.
 // Throws Error naming the file and what is wrong with it.
 Dataset load_dataset(const std::string& text, Split split, const LoadOptions& options = {});
 

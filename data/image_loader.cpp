@@ -22,8 +22,28 @@ struct ImageLoader::Job {
     std::exception_ptr error;
 };
 
-ImageLoader::ImageLoader(std::unique_ptr<const ImageSource> source, int64_t height, int64_t width, int64_t cache_bytes)
-    : source_(std::move(source)), height_(height), width_(width), cache_(cache_bytes) {}
+namespace {
+
+// The steps up to resizing, which cost the most, and those after it, which may differ from one pass to the next.
+Transform resizing(const Transform& transform) {
+    return {
+        .resize = transform.resize, .resize_exact = transform.resize_exact, .interpolation = transform.interpolation};
+}
+
+Transform cropping(Transform transform) {
+    transform.resize = 0;
+    transform.resize_exact = {0, 0};
+    return transform;
+}
+
+}  // namespace
+
+ImageLoader::ImageLoader(std::unique_ptr<const ImageSource> source, const Transform& transform, int64_t cache_bytes)
+    : source_(std::move(source)), transform_(transform), cache_(cache_bytes) {
+    check(source_->size() > 0, "dataset: there are no images");
+    const std::shared_ptr<const ImageBytes> first = resized(0);
+    size_ = size_after(cropping(transform_), first->height, first->width);
+}
 
 ImageLoader::~ImageLoader() {
     {
@@ -34,22 +54,27 @@ ImageLoader::~ImageLoader() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-std::shared_ptr<const ImageBytes> ImageLoader::decoded(int64_t index) {
+std::shared_ptr<const ImageBytes> ImageLoader::resized(int64_t index) {
     if (auto kept = cache_.find(index)) return kept;
-    auto image = std::make_shared<const ImageBytes>(source_->read(index));
-    cache_.offer(index, image);
-    return image;
+    ImageBytes image = source_->read(index);
+    const Transform resize = resizing(transform_);
+    if (!resize.empty()) image = apply(resize, image);
+    const auto result = std::make_shared<const ImageBytes>(std::move(image));
+    cache_.offer(index, result);
+    return result;
 }
 
-ImageBytes ImageLoader::prepared(int64_t index, const Augmentation*, std::size_t) {
-    const std::shared_ptr<const ImageBytes> image = decoded(index);
-    check(image->height == height_ && image->width == width_, "image: ", source_->name(index), " is ", image->width,
-          "x", image->height, ", but ", source_->name(0), " is ", width_, "x", height_,
-          "; all images must have one size");
-    return *image;
+ImageBytes ImageLoader::prepared(int64_t index, const Random* augment, uint64_t item) {
+    const std::shared_ptr<const ImageBytes> image = resized(index);
+    const Transform crop = cropping(transform_);
+    const std::array<int64_t, 2> size = size_after(crop, image->height, image->width);
+    check(size == size_, "image: ", source_->name(index), " becomes ", size[1], "x", size[0], ", but ",
+          source_->name(0), " ", size_[1], "x", size_[0],
+          "; all images must have one size, give a transform such as resize=", size_[0], "x", size_[1]);
+    return crop.empty() ? *image : apply(crop, *image, augment, item);
 }
 
-std::vector<uint8_t> ImageLoader::bytes(int64_t index) { return prepared(index, nullptr, 0).pixels; }
+std::vector<uint8_t> ImageLoader::bytes(int64_t index) { return prepared(index).pixels; }
 
 PendingImages ImageLoader::request(std::span<const int64_t> indices, std::optional<Augmentation> augment,
                                    float pixel_scale) {
@@ -62,7 +87,7 @@ PendingImages ImageLoader::request(std::span<const int64_t> indices, std::option
     job->indices.assign(indices.begin(), indices.end());
     job->augment = std::move(augment);
     job->scale = pixel_scale;
-    job->images = Tensor::empty({count, 3, height_, width_});
+    job->images = Tensor::empty({count, 3, height(), width()});
     job->out = job->images.mutable_data();
     job->end = count;
     if (count > 0) {
@@ -80,7 +105,8 @@ void ImageLoader::start_threads() {
 
 void ImageLoader::fill(Job& job, int64_t position) {
     const auto at = static_cast<std::size_t>(position);
-    const ImageBytes image = prepared(job.indices[at], job.augment ? &*job.augment : nullptr, at);
+    const ImageBytes image = job.augment ? prepared(job.indices[at], &job.augment->random, job.augment->items[at])
+                                         : prepared(job.indices[at]);
     bytes_to_floats(image.pixels, job.scale, job.out + at * image.pixels.size());  // both are channels-last
 }
 

@@ -1,6 +1,7 @@
 // Batches of images made on threads of their own, ahead of the computation that needs them.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -14,6 +15,7 @@
 
 #include "data/image_cache.h"
 #include "data/image_file.h"
+#include "data/transform.h"
 #include "tensor/random.h"
 #include "tensor/tensor.h"
 
@@ -38,28 +40,34 @@ struct Augmentation {
 
 class PendingImages;
 
-// Turns images of a source into batches of one size. At most lethe::threads() decoding threads, started by the first
-// request. Thread-safe.
+// Turns images of a source into batches of one size: decodes, transforms. At most lethe::threads() threads of its own,
+// started by the first request. Thread-safe.
 class ImageLoader : public std::enable_shared_from_this<ImageLoader> {
 public:
-    // All images must come out of the source as [height, width]; as many bytes of them as `cache_bytes` are kept.
-    ImageLoader(std::unique_ptr<const ImageSource> source, int64_t height, int64_t width, int64_t cache_bytes);
+    // All images must become one size by the transform, that of the first one, which is read here. As many bytes of
+    // images as `cache_bytes` are kept as they are after resizing, when only copying is left to be done. Throws Error
+    // if the source is empty, or its first image cannot be read.
+    ImageLoader(std::unique_ptr<const ImageSource> source, const Transform& transform, int64_t cache_bytes);
     ~ImageLoader();
     ImageLoader(const ImageLoader&) = delete;
     ImageLoader& operator=(const ImageLoader&) = delete;
 
     const ImageSource& source() const { return *source_; }
+    int64_t height() const { return size_[0]; }
+    int64_t width() const { return size_[1]; }
+    const Transform& transform() const { return transform_; }
     // [height, width, 3] bytes of one image, without augmentation, on the calling thread.
     std::vector<uint8_t> bytes(int64_t index);
-    // Batches are worked on in the order of the requests, their images in the order of `indices`.
+    // Batches are worked on in the order of the requests, their images in the order of `indices`. The random steps of
+    // the transform are taken where `augment` is given.
     PendingImages request(std::span<const int64_t> indices, std::optional<Augmentation> augment, float pixel_scale);
     ImageCache::Stats cache_stats() const { return cache_.stats(); }
 
 private:
     friend class PendingImages;
     struct Job;
-    std::shared_ptr<const ImageBytes> decoded(int64_t index);
-    ImageBytes prepared(int64_t index, const Augmentation* augment, std::size_t position);
+    std::shared_ptr<const ImageBytes> resized(int64_t index);
+    ImageBytes prepared(int64_t index, const Random* augment = nullptr, uint64_t item = 0);
     void fill(Job& job, int64_t position);
     void work();
     void start_threads();
@@ -67,7 +75,8 @@ private:
     void cancel(const std::shared_ptr<Job>& job);
 
     const std::unique_ptr<const ImageSource> source_;
-    const int64_t height_, width_;
+    const Transform transform_;
+    std::array<int64_t, 2> size_{};  // height, width
     ImageCache cache_;
     std::mutex mutex_;  // guards everything below and the progress of every job
     std::condition_variable wake_, finished_;

@@ -43,6 +43,7 @@ enum Op : uint8_t {
     BINBYTES = 'B',
     SHORT_BINBYTES = 'C',
     BINBYTES8 = 0x8e,
+    BYTEARRAY8 = 0x96,
     EMPTY_TUPLE = ')',
     TUPLE = 't',
     TUPLE1 = 0x85,
@@ -245,6 +246,7 @@ private:
                 return push_text(in_.little_endian<uint32_t>());
             case BINUNICODE8:
             case BINBYTES8:
+            case BYTEARRAY8:
                 return push_text(in_.little_endian<uint64_t>());
             default:
                 return false;
@@ -380,10 +382,8 @@ private:
             case REDUCE:
             case NEWOBJ:
                 return call();
-            case BUILD:  // attributes such as OrderedDict._metadata; no tensor has its value there
-                pop();
-                top();
-                return true;
+            case BUILD:
+                return build();
             case BINPERSID:
                 push_items(Kind::persistent, pop_last(1));
                 result_.persistent.push_back(stack_.back());
@@ -411,6 +411,14 @@ private:
         // The one type that later opcodes fill, so it must be a dictionary from here on.
         if (callable->text == "collections.OrderedDict") return ordered_dict(*arguments);
         return push_items(Kind::call, {callable, arguments});
+    }
+
+    // A NumPy array gets its shape and bytes like this. What a dictionary gets are attributes, such as
+    // OrderedDict._metadata.
+    bool build() {
+        const Value* state = pop();
+        if (top()->is(Kind::call)) top()->items.push_back(state);
+        return true;
     }
 
     // OrderedDict() from Python 3, OrderedDict([[key, value], ...]) from Python 2.

@@ -1,5 +1,6 @@
 // Python's pickle format, read as data: opcodes build a tree of values and nothing is ever called.
-// Opcodes: CPython's Lib/pickletools.py. Only those of protocols 2 to 4 that torch.save writes are known.
+// Opcodes: CPython's Lib/pickletools.py. Only those of protocols 2 to 5 that torch.save and NumPy
+// write are known.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +19,13 @@ enum class Kind {
     integer,      // integer
     big_integer,  // text: more than 8 bytes, little-endian two's complement
     real,         // real
-    text,         // text: str or bytes
+    text,         // text: str, bytes or bytearray
     tuple,        // items
     list,         // items; sets too
     dict,         // items: key, value, key, value, ... in the order of assignment; equal keys are kept
     global,       // text: "module.name"
-    call,         // items: callable (a global), arguments (a tuple). Recorded, not made.
+    call,         // items: callable (a global), arguments (a tuple), and the states its result was given, if any.
+                  // Recorded, not made.
     persistent,   // items: the id of something stored outside the pickle
 };
 

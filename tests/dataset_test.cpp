@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "data/cifar.h"
 #include "data/file.h"
 #include "data/image_file.h"
 #include "tensor/parallel.h"
@@ -77,12 +78,11 @@ TEST(Cifar10, SeparatesThePlanes) {
 TEST(Cifar10, MissingFolderAndFile) {
     const TemporaryFolder folder;
     EXPECT_EQ(error_of([&] { load_dataset("cifar10:" + folder.path("none"), Split::train); }),
-              "cifar10: there is no folder " + folder.path("none") +
-                  "; it should hold data_batch_1.bin to data_batch_5.bin and test_batch.bin");
-    EXPECT_EQ(cifar_error(folder), "cifar10: " + folder.path("test_batch.bin") + " is missing");
+              "cifar10: there is no folder " + folder.path("none"));
+    EXPECT_EQ(cifar_error(folder), "cifar: " + folder.path("test_batch.bin") + " is missing");
     write_cifar(folder);
     std::filesystem::remove(folder.path("data_batch_4.bin"));
-    EXPECT_EQ(cifar_error(folder, Split::train), "cifar10: " + folder.path("data_batch_4.bin") + " is missing");
+    EXPECT_EQ(cifar_error(folder, Split::train), "cifar: " + folder.path("data_batch_4.bin") + " is missing");
     EXPECT_THAT(error_of([] { load_dataset("cifar10", Split::test); }), HasSubstr("write cifar10:DIR"));
 }
 
@@ -91,13 +91,13 @@ TEST(Cifar10, TruncatedEmptyAndTooLong) {
     std::vector<uint8_t> bytes = cifar_records(3);
     bytes.pop_back();
     write_file(folder.path("test_batch.bin"), bytes);
-    EXPECT_EQ(cifar_error(folder), "cifar10: " + folder.path("test_batch.bin") +
-                                       " has 9218 bytes, not a whole number of 3073-byte records; it is truncated or "
-                                       "not a CIFAR-10 binary batch");
+    EXPECT_EQ(cifar_error(folder), "cifar: " + folder.path("test_batch.bin") +
+                                       ": 9218 bytes are not a whole number of 3073-byte records; the file is "
+                                       "truncated or not a CIFAR-10 binary batch");
     write_file(folder.path("test_batch.bin"), {});
     EXPECT_THAT(cifar_error(folder), HasSubstr("is empty"));
-    write_file(folder.path("test_batch.bin"), std::vector<uint8_t>(10'001 * record_bytes));
-    EXPECT_THAT(cifar_error(folder), HasSubstr("has 10001 records; a CIFAR-10 batch has 10000"));
+    EXPECT_THAT(error_of([] { parse_cifar(std::vector<uint8_t>(50'001 * record_bytes), CifarLabels::cifar10); }),
+                HasSubstr("50001 records are too many"));
 }
 
 TEST(Cifar10, LabelOutOfRangeNamesTheRecord) {
@@ -106,7 +106,7 @@ TEST(Cifar10, LabelOutOfRangeNamesTheRecord) {
     bytes[2 * record_bytes] = 10;
     write_file(folder.path("test_batch.bin"), bytes);
     EXPECT_EQ(cifar_error(folder),
-              "cifar10: " + folder.path("test_batch.bin") + " has label 10 in record 2; labels are 0 to 9");
+              "cifar: " + folder.path("test_batch.bin") + ": record 2 has label 10; labels are 0 to 9");
 }
 
 TEST(Cifar10, ClassNamesFile) {
@@ -157,8 +157,9 @@ TEST(Dataset, ImagesAreExactQuotients) {
 
 TEST(Dataset, UnknownKindNamesTheKnownOnes) {
     EXPECT_EQ(error_of([] { load_dataset("mnist:/x", Split::train); }),
-              "dataset: unknown kind 'mnist' in 'mnist:/x'; known are cifar10:DIR, folder:DIR, "
-              "synthetic[:SEED[:TRAIN_COUNT]]");
+              "dataset: unknown kind 'mnist' in 'mnist:/x'; known are cifar10:DIR, cifar100:DIR[:coarse], "
+              "cifar-pickle:DIR[:coarse], csv:FILE[:FILE], folder:DIR, idx:DIR[:pad2], imagenet:DIR, "
+              "synthetic[:SEED[:TRAIN_COUNT]], utkface:DIR[:GROUPING[:SEED]]");
     EXPECT_THROW(load_dataset("", Split::train), Error);
 }
 
@@ -213,8 +214,8 @@ TEST_F(Folder, Errors) {
     EXPECT_EQ(error_of([&] {
                   mixed.images(std::vector<int64_t>{0, 1});
               }),
-              "image: " + folder.path("train/cat/b.png") + " is 5x4, but " + folder.path("train/cat/a.png") +
-                  " is 4x4; all images must have one size");
+              "image: " + folder.path("train/cat/b.png") + " becomes 5x4, but " + folder.path("train/cat/a.png") +
+                  " 4x4; all images must have one size, give a transform such as resize=4x4");
     add("test/horse/a.png", 4, 4, 1);
     EXPECT_THAT(error(Split::test), HasSubstr("is a class that the train folder does not have"));
 }
@@ -256,7 +257,7 @@ TEST_F(Folder, HashCoversNamesLabelsAndContents) {
     add("train/a/1.png", 4, 4, 10);
     add("train/b/1.png", 4, 4, 20);
     const std::string text = "3 4 4 2\na\nb\n0\n1\n" + sha256_file(folder.path("train/a/1.png")) + "\n" +
-                             sha256_file(folder.path("train/b/1.png")) + "\n";
+                             sha256_file(folder.path("train/b/1.png")) + "\nnone\n";
     const std::vector<uint8_t> bytes(text.begin(), text.end());
     EXPECT_EQ(load_dataset("folder:" + folder.path(), Split::train).hash(), sha256(bytes));
     const TemporaryFolder moved;

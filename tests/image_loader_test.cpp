@@ -7,6 +7,7 @@
 #include <latch>
 #include <mutex>
 #include <numeric>
+#include <set>
 
 #include "tensor/parallel.h"
 #include "tests/support/compare.h"
@@ -27,7 +28,7 @@ public:
     std::string name(int64_t index) const override { return concat("grey ", index); }
     std::string sha256(int64_t index) const override { return name(index); }
     ImageBytes read(int64_t index) const override {
-        if (gate) gate->wait();
+        if (gate_) gate_->wait();
         {
             const std::lock_guard lock(mutex_);
             order_.push_back(index);
@@ -42,9 +43,14 @@ public:
         return order_;
     }
 
-    std::latch* gate = nullptr;  // no image is read before it opens
+    // Forgets what was read so far; no image is read from now on before `gate` opens.
+    void start(std::latch* gate) {
+        gate_ = gate;
+        order_.clear();
+    }
 
 private:
+    std::latch* gate_ = nullptr;
     int64_t size_;
     std::vector<int64_t> bad_;
     mutable std::mutex mutex_;
@@ -54,9 +60,10 @@ private:
 struct Fixture {
     explicit Fixture(int64_t cached_images, std::vector<int64_t> bad = {}, std::latch* gate = nullptr) {
         auto greys = std::make_unique<Greys>(251, std::move(bad));
-        greys->gate = gate;
         source = greys.get();
-        loader = std::make_shared<ImageLoader>(std::move(greys), side, side, cached_images * image_bytes);
+        Greys* opened = greys.get();
+        loader = std::make_shared<ImageLoader>(std::move(greys), Transform{}, cached_images * image_bytes);
+        opened->start(gate);
     }
     PendingImages request(std::vector<int64_t> indices) { return loader->request(indices, {}, 1.0f); }
 
@@ -135,7 +142,8 @@ TEST_F(ImageLoaderTest, RefusesWhatDoesNotFit) {
     Fixture fixture(0);
     EXPECT_THAT(error_of([&] { fixture.request({251}); }), HasSubstr("image 251 of 251"));
     EXPECT_EQ(error_of([&] { fixture.request({250}).get(); }),
-              "image: grey 250 is 2x3, but grey 0 is 2x2; all images must have one size");
+              "image: grey 250 becomes 2x3, but grey 0 2x2; all images must have one size, give a transform such as "
+              "resize=2x2");
     EXPECT_EQ(
         error_of([&] {
             fixture.loader->request(std::vector<int64_t>{1, 2}, Augmentation{Random(0, Purpose::augment), {1}}, 1);
@@ -147,11 +155,12 @@ TEST_F(ImageLoaderTest, KeepsTheFirstImagesUpToTheLimit) {
     set_threads(1);
     Fixture fixture(3);
     for (int pass = 0; pass < 3; ++pass) fixture.request({0, 1, 2, 3, 4}).get();
-    EXPECT_THAT(fixture.source->order(), ElementsAre(0, 1, 2, 3, 4, 3, 4, 3, 4));
+    // Image 0 was read at the start, for its size.
+    EXPECT_THAT(fixture.source->order(), ElementsAre(1, 2, 3, 4, 3, 4, 3, 4));
     const ImageCache::Stats stats = fixture.loader->cache_stats();
     EXPECT_EQ(stats.images, 3);
     EXPECT_EQ(stats.bytes, 3 * image_bytes);
-    EXPECT_EQ(stats.hits, 6u);
+    EXPECT_EQ(stats.hits, 7u);
     EXPECT_EQ(stats.misses, 9u);
 }
 
@@ -160,6 +169,54 @@ TEST_F(ImageLoaderTest, ZeroCacheKeepsNothingAndNegativeIsRefused) {
     fixture.request({1, 1}).get();
     EXPECT_EQ(fixture.source->order().size(), 2u);
     EXPECT_THROW(ImageCache(-1), Error);
+}
+
+// 4x6 images whose byte (y, x, channel) is 30 y + 3 x + channel.
+class Ramps : public ImageSource {
+public:
+    int64_t size() const override { return 3; }
+    std::string name(int64_t index) const override { return concat("ramp ", index); }
+    std::string sha256(int64_t index) const override { return name(index); }
+    ImageBytes read(int64_t) const override {
+        ImageBytes image{4, 6, {}};
+        for (int y = 0; y < 4; ++y)
+            for (int i = 0; i < 18; ++i) image.pixels.push_back(static_cast<uint8_t>(30 * y + i));
+        return image;
+    }
+};
+
+TEST_F(ImageLoaderTest, EvaluationTakesTheMiddleAndTrainingWhatTheItemSays) {
+    const Transform transform = parse_transform("random-crop=2,flip");
+    const auto loader = std::make_shared<ImageLoader>(std::make_unique<Ramps>(), transform, 0);
+    EXPECT_EQ(loader->height(), 2);
+    EXPECT_EQ(loader->width(), 2);
+    EXPECT_THAT(loader->bytes(1), ElementsAre(36, 37, 38, 39, 40, 41, 66, 67, 68, 69, 70, 71));
+    const Random random(3, Purpose::augment);
+    const std::vector<int64_t> indices{0, 1, 2, 0};
+    const std::vector<uint64_t> items{70, 71, 72, 73};
+    const Tensor images = loader->request(indices, Augmentation{random, items}, 1).get();
+    std::set<std::vector<uint8_t>> different;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        const ImageBytes expected = apply(transform, Ramps().read(0), &random, items[i]);
+        for (std::size_t j = 0; j < 12; ++j)
+            ASSERT_EQ(images.values()[12 * i + j], static_cast<float>(expected.pixels[j]) / 255.0f);
+        different.insert(expected.pixels);
+    }
+    EXPECT_GT(different.size(), 2u);
+    // Other batches, another order, another number of threads: the item alone decides.
+    set_threads(3);
+    const Tensor again = loader->request(std::vector<int64_t>{2}, Augmentation{random, {items[2]}}, 1).get();
+    EXPECT_TRUE(identical(again, images.rows(2, 3).clone()));
+}
+
+TEST_F(ImageLoaderTest, ResizedImagesAreKeptAndCroppedAnew) {
+    const Transform transform = parse_transform("resize=2x3,random-crop=2");
+    const auto loader = std::make_shared<ImageLoader>(std::make_unique<Ramps>(), transform, 1 << 20);
+    const ImageBytes expected = apply(transform, Ramps().read(0));
+    EXPECT_EQ(loader->bytes(0), expected.pixels);
+    EXPECT_EQ(loader->bytes(0), expected.pixels);
+    EXPECT_EQ(loader->cache_stats().bytes, 2 * 3 * 3);
+    EXPECT_EQ(loader->cache_stats().hits, 2u);
 }
 
 }  // namespace
