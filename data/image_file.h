@@ -1,9 +1,10 @@
-// Image files to bytes and back. The libraries behind them are included in stb.cpp alone.
+// Image files to bytes and back. What is read of which format: docs/images.md.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace lethe {
@@ -14,8 +15,13 @@ struct ImageBytes {
     std::vector<uint8_t> pixels;
 };
 
-// Decodes PNG, JPEG, BMP or PPM, by content; greys and palettes become RGB, transparency is dropped.
-// Throws Error naming the file: missing, no image, truncated, or larger than 2^26 pixels.
+// Decodes JPEG, PNG, BMP or PPM, by content, to the bytes that PIL's Image.open(file).convert("RGB") gives: greys,
+// palettes and CMYK become RGB, transparency is dropped, and what EXIF says about orientation is not heeded.
+// `name` is what errors call the image. Throws Error when it is of another format, of an unusual kind, damaged or
+// truncated in any way, or larger than 2^26 pixels.
+ImageBytes decode_image(std::span<const uint8_t> file, const std::string& name = "the image");
+
+// The same for a file. Throws Error naming it, also when it is missing.
 ImageBytes read_image(const std::filesystem::path& path);
 
 // An RGB image as the bytes of a PNG file. Throws Error unless there are height * width * 3 pixels bytes.

@@ -234,8 +234,9 @@ TEST_F(Folder, DamagedPicturesFailAtUseOrAreLeftOut) {
     EXPECT_THAT(checked.files,
                 ElementsAre(folder.path("train/a/2.png"), folder.path("train/b/1.png"), folder.path("train/b/3.png")));
     EXPECT_EQ(checked.image_bytes(2)[0], 20);
-    EXPECT_THAT(checked.skipped, ElementsAre(HasSubstr(folder.path("train/a/1.png") + " is not a readable PNG"),
-                                             HasSubstr(folder.path("train/b/2.png") + " is damaged or truncated")));
+    EXPECT_THAT(checked.skipped,
+                ElementsAre(HasSubstr(folder.path("train/a/1.png") + " is not a JPEG, PNG"),
+                            HasSubstr(folder.path("train/b/2.png") + " is a damaged or truncated PNG file")));
 
     EXPECT_THAT(error(), HasSubstr(folder.path("train/a/1.png")));  // the first image gives the size
     std::filesystem::remove(folder.path("train/a/1.png"));
@@ -244,7 +245,7 @@ TEST_F(Folder, DamagedPicturesFailAtUseOrAreLeftOut) {
     EXPECT_THAT(error_of([&] {
                     trusting.images(std::vector<int64_t>{0, 2});
                 }),
-                HasSubstr(folder.path("train/b/2.png") + " is damaged or truncated"));
+                HasSubstr(folder.path("train/b/2.png") + " is a damaged or truncated PNG file"));
     std::filesystem::remove_all(folder.path("train/b"));
     write_text(folder.path("train/a/2.png"), "not a picture");
     EXPECT_THAT(

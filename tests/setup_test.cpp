@@ -70,11 +70,11 @@ TEST_F(Setup, DoesNothingWhenNothingIsMissing) {
 }
 
 TEST_F(Setup, InstallsOnlyWhatIsMissingAsRoot) {
-    const Outcome outcome = run("libdnnl-dev libstb-dev", 0);
+    const Outcome outcome = run("libdnnl-dev libpng-dev", 0);
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
-    EXPECT_THAT(outcome.output, HasSubstr("Missing Debian packages: libdnnl-dev libstb-dev\n"));
+    EXPECT_THAT(outcome.output, HasSubstr("Missing Debian packages: libdnnl-dev libpng-dev\n"));
     EXPECT_THAT(outcome.apt_calls,
-                AllOf(HasSubstr("update\n"), HasSubstr(" libdnnl-dev libstb-dev\n"), Not(HasSubstr("libgtest-dev"))));
+                AllOf(HasSubstr("update\n"), HasSubstr(" libdnnl-dev libpng-dev\n"), Not(HasSubstr("libgtest-dev"))));
 }
 
 TEST_F(Setup, SaysWhichCommandToRunWithoutRoot) {
