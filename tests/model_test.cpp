@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tensor/parallel.h"
-#include "tests/support/compare.h"
+#include "tests/support/golden.h"
 
 namespace lethe::test {
 namespace {
@@ -94,6 +94,35 @@ TEST(Model, ModulePrefixAndOldFilesWithoutCountersLoad) {
     Model model({.arch = "resnet8"});
     model.load_state(state);
     EXPECT_TRUE(identical(model.state()[0].second, source.state()[0].second));
+}
+
+// Names as resnet_cifar100.py of the unlearning reference has them; the bottleneck's third convolution too.
+TEST(Model, TheReferencesCifar100ResNetIsOurs) {
+    const Model source({.arch = "resnet50", .classes = 100, .stem = "cifar"}, 1);
+    const StateDict theirs = state_under(source, "l2ul-cifar100");
+    const auto is_at = [&](std::size_t i, const char* name) { return theirs[i].first == name; };
+    EXPECT_TRUE(is_at(0, "conv1.0.weight")) << theirs[0].first;
+    EXPECT_TRUE(is_at(5, "conv1.1.num_batches_tracked")) << theirs[5].first;
+    EXPECT_TRUE(is_at(6, "conv2_x.0.residual_function.0.weight")) << theirs[6].first;
+    EXPECT_TRUE(is_at(19, "conv2_x.0.residual_function.7.weight")) << theirs[19].first;
+    EXPECT_TRUE(is_at(24, "conv2_x.0.shortcut.0.weight")) << theirs[24].first;
+    EXPECT_TRUE(is_at(theirs.size() - 3, "conv5_x.2.residual_function.7.num_batches_tracked"));
+    EXPECT_TRUE(is_at(theirs.size() - 1, "fc.bias"));
+    Model model({.arch = "resnet50", .classes = 100, .stem = "cifar"});
+    model.load_state(theirs);
+    EXPECT_EQ(model.spec().naming, "l2ul-cifar100");
+    const StateDict ours = source.state(), loaded = model.state();
+    for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(identical(loaded[i].second, ours[i].second));
+}
+
+TEST(Model, TorchvisionsOldDenseNetNamesLoad) {
+    const Model source({.arch = "densenet121"}, 1);
+    const StateDict old = state_under(source, "torchvision-2017");
+    EXPECT_EQ(entry(old, "features.denseblock2.denselayer3.conv.2.weight").shape(), (Shape{32, 128, 3, 3}));
+    EXPECT_EQ(entry(old, "features.transition1.norm.weight").shape(), (Shape{256}));
+    Model model({.arch = "densenet121"});
+    model.load_state(old);
+    EXPECT_TRUE(identical(model.state()[7].second, source.state()[7].second));
 }
 
 TEST(Model, BatchStatisticsUpdateBuffersOnlyWhenAsked) {

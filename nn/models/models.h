@@ -17,6 +17,10 @@ std::unique_ptr<Module> build_resnet_cifar(const ModelSpec& spec, Seed seed, int
 std::unique_ptr<Module> build_resnet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks,
                                      bool bottleneck);
 
+// The names of github.com/csm9493/L2UL, resnet_cifar100.py, for the stem "cifar": conv1.0,
+// conv2_x.0.residual_function.0, shortcut.0, fc.
+Naming l2ul_resnet_naming();
+
 // Sandler et al., CVPR 2018, table 2, with torchvision's parameter names. Stems: "imagenet", and "cifar" with a first
 // convolution of stride 1.
 struct MobileNetV2Config {
@@ -53,5 +57,7 @@ struct DenseNetConfig {
     int64_t bottleneck = 4;                         // a layer's inner channels, in multiples of `growth`
 };
 std::unique_ptr<Module> build_densenet(const ModelSpec& spec, Seed seed, const DenseNetConfig& config = {});
+// The names in the files that torchvision publishes, which are older than its present ones: denselayer1.norm.1.
+Naming old_densenet_naming();
 
 }  // namespace lethe

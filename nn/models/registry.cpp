@@ -19,7 +19,7 @@ Architecture imagenet(const char* name, std::vector<int64_t> blocks, bool bottle
             concat("torchvision ResNet, ", parameters, " parameters at 1000 classes"),
             {"imagenet", "cifar", "cifar-maxpool"},
             224,
-            {},
+            {l2ul_resnet_naming()},
             [blocks = std::move(blocks), bottleneck](const ModelSpec& spec, Seed seed) {
                 return build_resnet(spec, seed, blocks, bottleneck);
             }};
@@ -27,12 +27,13 @@ Architecture imagenet(const char* name, std::vector<int64_t> blocks, bool bottle
 
 // Those whose stems are "imagenet" and "cifar".
 template <class Build>
-Architecture torchvision(const char* name, const char* family, const char* parameters, Build build) {
+Architecture torchvision(const char* name, const char* family, const char* parameters, Build build,
+                         std::vector<Naming> namings = {}) {
     return {name,
             concat("torchvision ", family, ", ", parameters, " parameters at 1000 classes"),
             {"imagenet", "cifar"},
             224,
-            {},
+            std::move(namings),
             std::move(build)};
 }
 
@@ -58,7 +59,8 @@ const std::vector<Architecture>& architectures() {
         torchvision("squeezenet1_1", "SqueezeNet 1.1", "1.24 M",
                     [](const ModelSpec& spec, Seed seed) { return build_squeezenet(spec, seed, squeezenet1_1()); }),
         torchvision("densenet121", "DenseNet-121", "7.98 M",
-                    [](const ModelSpec& spec, Seed seed) { return build_densenet(spec, seed); }),
+                    [](const ModelSpec& spec, Seed seed) { return build_densenet(spec, seed); },
+                    {old_densenet_naming()}),
     };
     return all;
 }
