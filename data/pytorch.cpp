@@ -180,6 +180,8 @@ StorageReference storage_reference(const Value& persistent) {
     StorageReference reference;
     reference.type = id[1]->text;
     reference.element = element_by_torch_storage(after_torch(reference.type));
+    // PyTorch's are numbers. One long text that many references share would be copied for each of them.
+    check(id[2]->text.size() <= 256, "refers to a storage by a key of ", id[2]->text.size(), " bytes");
     reference.key = id[2]->text;
     reference.numel = reference.view_numel = id[4]->integer;
     check(reference.numel >= 0, "storage ", printable(reference.key), " has a negative size");

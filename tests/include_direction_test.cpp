@@ -29,7 +29,8 @@ const std::map<std::string, std::set<std::string>>& allowed_includes() {
         table["nn"] = {"autograd", "tensor"};
         table["unlearn"] = {"nn", "autograd", "data", "tensor"};
         table["tools"] = {"unlearn", "nn", "autograd", "data", "tensor"};
-        table["tests"] = {"cuda", "bench", "tools", "unlearn", "nn", "autograd", "data", "tensor"};
+        table["fuzz"] = {"data", "tensor"};
+        table["tests"] = {"fuzz", "cuda", "bench", "tools", "unlearn", "nn", "autograd", "data", "tensor"};
         table["bench"] = {"cpu", "cuda", "unlearn", "nn", "autograd", "data", "tensor"};
         for (auto& [folder, reachable] : table) reachable.insert(folder);
         return table;

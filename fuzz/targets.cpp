@@ -1,0 +1,38 @@
+#include "fuzz/targets.h"
+
+#include "tensor/error.h"
+
+namespace lethe::fuzz {
+
+const std::vector<Target>& targets() {
+    static const std::vector<Target> list{
+        {"pickle", load_pickle},
+        {"pytorch_legacy", load_pytorch_legacy},
+        {"pytorch_zip", load_pytorch_zip},
+        {"safetensors", load_safetensors},
+    };
+    return list;
+}
+
+const Target& target(const std::string& name) {
+    for (const Target& known : targets())
+        if (known.name == name) return known;
+    fail("fuzz: there is no target '", name, "'");
+}
+
+void require(bool holds, const std::string& property) {
+    if (!holds) throw Violation(property);
+}
+
+bool accepts(const Target& target, Bytes bytes) {
+    try {
+        target.load(bytes);
+        return true;
+    } catch (const Error& error) {
+        const std::string text = error.what();
+        require(!text.empty() && text.find('\n') == std::string::npos, "a refusal is one sentence, not: " + text);
+        return false;
+    }
+}
+
+}  // namespace lethe::fuzz

@@ -1,0 +1,41 @@
+// What the fuzzer and the tests feed bytes to: one function per loader.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace lethe::fuzz {
+
+using Bytes = std::span<const uint8_t>;
+
+// Loads `bytes` as a file of its kind. Error is the only exception it may throw; whatever is accepted must also hold
+// the properties that the target checks.
+struct Target {
+    std::string name;  // of the executable fuzz_NAME, of corpus/NAME and, where there is one, dictionaries/NAME.dict
+    void (*load)(Bytes bytes);
+};
+const std::vector<Target>& targets();
+const Target& target(const std::string& name);  // throws Error for an unknown name
+
+// A property that an accepted file lacks. Not an Error, so nothing takes it for a refusal.
+class Violation : public std::logic_error {
+public:
+    using std::logic_error::logic_error;
+};
+void require(bool holds, const std::string& property);  // throws Violation unless it holds
+
+// True when the target accepts the bytes, false when it refuses them with an Error that has a text; anything else it
+// throws is passed on.
+bool accepts(const Target& target, Bytes bytes);
+
+// The targets, one file each.
+void load_pickle(Bytes bytes);
+void load_pytorch_zip(Bytes bytes);
+void load_pytorch_legacy(Bytes bytes);
+void load_safetensors(Bytes bytes);
+
+}  // namespace lethe::fuzz

@@ -1,0 +1,154 @@
+// Files made to exhaust whoever reads them. Each must be refused in a sentence that names what is wrong, and the memory
+// taken meanwhile must be in proportion to the file.
+#include <gmock/gmock.h>
+#include <zip.h>
+
+#include <cstring>
+
+#include "data/pytorch.h"
+#include "data/safetensors.h"
+#include "tests/support/compare.h"
+#include "tests/support/memory.h"
+
+namespace lethe::test {
+namespace {
+
+using testing::HasSubstr;
+using namespace std::string_literals;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int64_t overhead = 8;  // red zones, quarantine and shadow memory
+#else
+constexpr int64_t overhead = 1;
+#endif
+constexpr int64_t mebibyte = 1 << 20;
+
+// The Error of `parse` for this file; the process must not grow by more than `limit` meanwhile.
+template <class Parse>
+std::string refusal(Parse parse, const std::string& file, int64_t limit = 32 * mebibyte) {
+    const std::vector<uint8_t> bytes(file.begin(), file.end());
+    std::string error;
+    const int64_t growth = peak_growth([&] { error = error_of([&] { parse(bytes); }); });
+    EXPECT_LT(growth, limit * overhead) << "refused with: " << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+    EXPECT_LT(error.size(), 300u) << error;
+    return error;
+}
+
+template <class T>
+std::string raw(T value) {
+    std::string text(sizeof(T), '\0');
+    std::memcpy(text.data(), &value, sizeof(T));
+    return text;
+}
+
+std::string repeat(const std::string& text, int times) {
+    std::string result;
+    for (int i = 0; i < times; ++i) result += text;
+    return result;
+}
+
+std::string text(const std::string& value) { return "X" + raw(static_cast<uint32_t>(value.size())) + value; }
+
+// What comes before the object's pickle in a legacy file: magic number, protocol version, system.
+const std::string preamble = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}."s;
+
+std::string legacy_refusal(const std::string& object) { return refusal(parse_pytorch_legacy, preamble + object); }
+
+constexpr int million = 1'000'000;
+
+TEST(HostileFile, AMillionNestedContainers) {
+    EXPECT_THAT(legacy_refusal(")" + repeat("\x85", million) + "."), HasSubstr("nested more than 100 deep"));
+    EXPECT_THAT(legacy_refusal(repeat("]", million) + repeat("a", million - 1) + "."), HasSubstr("100000 values wait"));
+    EXPECT_THAT(legacy_refusal(repeat("}" + text("k"), million / 2)), HasSubstr("100000 values wait"));
+    EXPECT_THAT(legacy_refusal(repeat("(", million) + repeat("t", million) + "."), HasSubstr("nested more than 100"));
+    const std::string json = R"({"w":)" + repeat("[", million) + repeat("]", million) + "}";
+    EXPECT_THAT(refusal(parse_safetensors, raw(json.size()) + json), HasSubstr("JSON header is nested too deeply"));
+}
+
+TEST(HostileFile, Lengths2To63) {
+    const std::string huge = raw(uint64_t{1} << 63);
+    EXPECT_THAT(legacy_refusal("\x8d" + huge), HasSubstr("truncated: 9223372036854775808 bytes are needed"));
+    EXPECT_THAT(legacy_refusal("\x8e" + huge), HasSubstr("truncated: 9223372036854775808 bytes are needed"));
+    EXPECT_THAT(legacy_refusal("\x8b\xff\xff\xff\x7f"), HasSubstr("an integer of 2147483647 bytes"));
+    EXPECT_THAT(refusal(parse_safetensors, huge + "{}"), HasSubstr("its header claims 9223372036854775808 bytes"));
+    const std::string json = R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,9223372036854775808]}})";
+    EXPECT_THAT(refusal(parse_safetensors, raw(json.size()) + json),
+                HasSubstr("entry 'w' ends at byte 922337203685477"));
+    const std::string shape = R"({"w":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,0]}})";
+    EXPECT_THAT(refusal(parse_safetensors, raw(shape.size()) + shape), HasSubstr("entry 'w' has an absurd shape"));
+}
+
+TEST(HostileFile, RecursiveReferences) {
+    // d = {}; d["state_dict"] = d["model"] = d["net"] = d
+    const std::string dict =
+        "}q\x01("s + text("state_dict") + "h\x01"s + text("model") + "h\x01"s + text("net") + "h\x01"s + "u.](e.";
+    EXPECT_THAT(legacy_refusal(dict), HasSubstr("holds a dictionary without tensors"));
+    // A tensor whose sizes are a list that holds itself, in a storage whose key is the storage.
+    const std::string sizes = "}" + text("w") + "ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") +
+                              "ctorch\nFloatStorage\n" + text("0") + text("cpu") + "K\x01tQK\x00]q\x02h\x02"s +
+                              "ah\x02"s + "tRs.](" + text("0") + "e." + raw(uint64_t{1}) + raw(1.0f);
+    EXPECT_THAT(legacy_refusal(sizes), HasSubstr("entry 'w': its size is not a tuple of integers"));
+    EXPECT_THAT(legacy_refusal("}" + text("w") + "]q\x01h\x01"s + "aQs."),
+                HasSubstr("refers to a storage in an unknown"));
+}
+
+// A megabyte of key, shared by 300,000 references, would be copied 300,000 times.
+TEST(HostileFile, LongSharedKeys) {
+    const std::string storage = "(" + text("storage") + "ctorch\nFloatStorage\n" + text(std::string(million, '7')) +
+                                text("cpu") + "K\x01tq\x00"s;
+    EXPECT_THAT(legacy_refusal(storage + repeat("0h\x00Q"s, 300'000) + "."), HasSubstr("by a key of 1000000 bytes"));
+}
+
+TEST(HostileFile, EmptyTensorsWithLongAxesTakeNoTime) {
+    const std::string json = R"({"w":{"dtype":"F32","shape":[1099511627776,1,0,0],"data_offsets":[0,0]}})";
+    const std::string file = raw(json.size()) + json;
+    const std::vector<uint8_t> bytes(file.begin(), file.end());
+    EXPECT_LT(peak_growth([&] { parse_safetensors(bytes); }), 32 * mebibyte * overhead);
+}
+
+// ---- zip archives
+// ----------------------------------------------------------------------------------------------------
+
+// An archive of one entry of `size` zeros, deflated about a thousand to one.
+std::string bomb(const std::string& name, std::size_t size) {
+    zip_error_t error;
+    zip_error_init(&error);
+    zip_source_t* target = zip_source_buffer_create(nullptr, 0, 0, &error);
+    zip_source_keep(target);
+    zip_t* archive = zip_open_from_source(target, ZIP_TRUNCATE, &error);
+    const std::vector<uint8_t> zeros(size);
+    const zip_int64_t index = zip_file_add(archive, name.c_str(), zip_source_buffer(archive, zeros.data(), size, 0), 0);
+    EXPECT_EQ(zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), ZIP_CM_DEFLATE, 9), 0);
+    EXPECT_EQ(zip_close(archive), 0);
+    zip_source_open(target);
+    zip_source_seek(target, 0, SEEK_END);
+    std::string bytes(static_cast<std::size_t>(zip_source_tell(target)), '\0');
+    zip_source_seek(target, 0, SEEK_SET);
+    EXPECT_EQ(zip_source_read(target, bytes.data(), bytes.size()), static_cast<zip_int64_t>(bytes.size()));
+    zip_source_close(target);
+    zip_source_free(target);
+    return bytes;
+}
+
+void replace_last(std::string& bytes, const std::string& from, const std::string& to) {
+    const std::size_t at = bytes.rfind(from);
+    ASSERT_NE(at, std::string::npos);
+    bytes.replace(at, to.size(), to);
+}
+
+TEST(HostileFile, ZipBombs) {
+    const std::string file = bomb("a/data.pkl", 512 * mebibyte);
+    ASSERT_LT(file.size(), std::size_t{mebibyte});
+    EXPECT_THAT(refusal(parse_pytorch_zip, file), HasSubstr("far more memory than the file's size explains"));
+}
+
+// The directory promises what the entry does not have: 48 MiB would be within the allowance.
+TEST(HostileFile, ZipEntriesThatAreShorterThanTheySay) {
+    std::string file = bomb("a/data.pkl", 1000);
+    replace_last(file, raw(uint32_t{1000}), raw(uint32_t{48 * mebibyte}));
+    EXPECT_THAT(refusal(parse_pytorch_zip, file, 8 * mebibyte), HasSubstr("entry a/data.pkl is damaged"));
+}
+
+}  // namespace
+}  // namespace lethe::test
