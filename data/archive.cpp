@@ -2,6 +2,8 @@
 
 #include <zip.h>
 
+#include <algorithm>
+
 #include "data/byte_reader.h"
 #include "tensor/error.h"
 
@@ -32,7 +34,7 @@ private:
 
 void Archive::Discard::operator()(zip* archive) const { zip_discard(archive); }
 
-Archive::Archive(std::span<const uint8_t> file, MemoryBudget& budget) : budget_(budget) {
+Archive::Archive(std::span<const uint8_t> file, MemoryBudget& budget) : budget_(budget), file_bytes_(file.size()) {
     ZipError error;
     zip_source_t* source = zip_source_buffer_create(file.data(), file.size(), 0, error.get());
     if (source != nullptr) archive_.reset(zip_open_from_source(source, ZIP_RDONLY, error.get()));
@@ -82,13 +84,18 @@ void Archive::index_entries() {
 uint64_t Archive::checked_size(const std::string& name, uint64_t index) {
     zip_stat_t info;
     zip_stat_init(&info);
-    constexpr zip_uint64_t needed = ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    constexpr zip_uint64_t needed =
+        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
     check(zip_stat_index(archive_.get(), index, 0, &info) == 0 && (info.valid & needed) == needed, "entry ",
           printable(name), " has no size");
     check(info.encryption_method == ZIP_EM_NONE, "entry ", printable(name), " is encrypted");
     check(info.comp_method == ZIP_CM_STORE || info.comp_method == ZIP_CM_DEFLATE, "entry ", printable(name),
           " is compressed with an unsupported method (", info.comp_method, "), stored or deflated is needed");
-    check(info.size <= uint64_t{1} << 40, "entry ", printable(name), " claims ", info.size, " bytes");
+    // Before memory is taken for it: deflate makes at most 258 bytes of 2 bits, 1032 of one byte.
+    const uint64_t packed = std::min<uint64_t>(info.comp_size, file_bytes_);
+    const uint64_t most = info.comp_method == ZIP_CM_STORE ? packed : packed * 1032;
+    check(info.size <= most, "entry ", printable(name), " is damaged (it claims ", info.size, " bytes, packed into ",
+          packed, ")");
     budget_.charge(static_cast<int64_t>(info.size));
     return info.size;
 }

@@ -38,6 +38,7 @@ private:
         void operator()(zip* archive) const;
     };
     MemoryBudget& budget_;
+    uint64_t file_bytes_;
     std::unique_ptr<zip, Discard> archive_;
     std::vector<std::string> names_;
     std::map<std::string, uint64_t> entries_;

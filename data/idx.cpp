@@ -120,6 +120,7 @@ PixelBlock parse_idx(std::span<const uint8_t> images, std::span<const uint8_t> l
 // Classes are what the training labels count: 10 in MNIST, up to 62 in EMNIST.
 Dataset load_idx(const std::string& argument, Split split) {
     const auto [directory, option] = split_option(argument, {"pad2"});
+    const int64_t margin = option == "pad2" ? 2 : 0;
     check(!directory.empty(), "idx: the folder is missing; write idx:DIR");
     const fs::path folder(directory);
     check(fs::is_directory(folder), "idx: there is no folder ", directory);
@@ -128,7 +129,7 @@ Dataset load_idx(const std::string& argument, Split split) {
                    label_file = find_file(folder, prefix + "-labels", "idx1-ubyte");
     const std::vector<uint8_t> images = read_idx(image_file), labels = read_idx(label_file);
     Dataset dataset;
-    append(dataset, "idx: " + image_file.string(), [&] { return parse_idx(images, labels, option.empty() ? 0 : 2); });
+    append(dataset, "idx: " + image_file.string(), [&] { return parse_idx(images, labels, margin); });
     int64_t most = *std::max_element(dataset.labels.begin(), dataset.labels.end());
     if (split == Split::test) {
         const fs::path train_file = find_file(folder, "train-labels", "idx1-ubyte");

@@ -18,11 +18,12 @@ constexpr uint64_t max_header_bytes = 100'000'000;  // the limit of the referenc
 constexpr const char* metadata_key = "__metadata__";
 
 // nlohmann::json keeps the last of several equal keys; two readers that keep different ones would see different
-// weights, so the callback refuses them.
+// weights, so the callback refuses them. It also bounds the tree, which takes far more memory than its text.
 class DuplicateKeys {
 public:
     bool operator()(int depth, json::parse_event_t event, json& parsed) {
         check(depth < 8, "its JSON header is nested too deeply");
+        check(++events_ <= max_events, "its JSON header has more than ", max_events, " parts");
         if (event == json::parse_event_t::object_start) seen_.emplace_back();
         if (event == json::parse_event_t::object_end) seen_.pop_back();
         if (event == json::parse_event_t::key) {
@@ -33,6 +34,8 @@ public:
     }
 
 private:
+    static constexpr std::size_t max_events = 5'000'000;  // those of 250,000 tensors; one takes about 30 bytes
+    std::size_t events_ = 0;
     std::vector<std::set<std::string>> seen_;
 };
 

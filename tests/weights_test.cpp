@@ -167,7 +167,8 @@ TEST(Weights, ArchiveEntriesAreChecked) {
     EXPECT_THAT(refusal_with(8, "\x01"), HasSubstr("entry strided.zip/data/0 is encrypted"));
     EXPECT_THAT(refusal_with(10, "\x0c"), HasSubstr("unsupported method (12), stored or deflated is needed"));
     EXPECT_THAT(refusal_with(16, "\x12\x34"), HasSubstr("entry strided.zip/data/0 is damaged"));
-    EXPECT_THAT(refusal_with(24, "\xff\xff\xff\x7f"), HasSubstr("far more memory than the file's size explains"));
+    EXPECT_THAT(refusal_with(24, "\xff\xff\xff\x7f"),
+                HasSubstr("damaged (it claims 2147483647 bytes, packed into 106)"));
     EXPECT_THAT(refusal_with(46, "strided.zip/data/1"), HasSubstr("has the entry strided.zip/data/1 twice"));
     EXPECT_THAT(refusal_with(46, "strided.zip/data/x"), HasSubstr("has no entry strided.zip/data/0"));
 }
