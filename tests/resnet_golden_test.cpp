@@ -62,41 +62,7 @@ TEST(ResNet20Golden, BatchStatisticsWithoutUpdateLeaveTheBuffers) {
     for (const auto& [name, tensor] : before) EXPECT_TRUE(identical(entry(model->state(), name), tensor)) << name;
 }
 
-// ---- networks too large to store: both sides fill them from the same formula
-// -----------------------------------------
-
-// hashed() of tests/golden/make_golden.py.
-std::vector<float> hashed(const std::string& name, int64_t count) {
-    uint32_t start = 0x811C9DC5;
-    for (const char letter : name) start = (start ^ static_cast<unsigned char>(letter)) * 0x01000193;
-    std::vector<float> values;
-    values.reserve(static_cast<std::size_t>(count));
-    for (int64_t i = 0; i < count; ++i) {
-        uint32_t h = start + static_cast<uint32_t>(i);
-        h = (h ^ (h >> 16)) * 0x85EBCA6B;
-        h = (h ^ (h >> 13)) * 0xC2B2AE35;
-        h ^= h >> 16;
-        values.push_back(static_cast<float>(h >> 8) * 0x1p-24f - 0.5f);
-    }
-    return values;
-}
-
-// fill_hashed() of tests/golden/make_golden.py.
-void fill_hashed(Model& model) {
-    for (auto& [name, tensor] : model.state()) {
-        if (tensor.dtype() != DType::float32) continue;
-        std::vector<float> values = hashed(name, tensor.numel());
-        if (tensor.rank() > 1) {
-            const auto width = static_cast<float>(
-                std::sqrt(24.0 * static_cast<double>(tensor.dim(0)) / static_cast<double>(tensor.numel())));
-            for (float& value : values) value *= width;
-        } else if (name.ends_with("running_var") || name.ends_with("weight")) {
-            for (float& value : values) value += 1.0f;
-        }
-        Tensor target = tensor;
-        target.copy_from(Tensor::from_nchw(tensor.shape(), values));
-    }
-}
+// ---- networks too large to store ----
 
 Tensor norms_of_gradients(Model& model) {
     std::vector<float> norms;
@@ -122,7 +88,7 @@ TEST_P(ResNetGolden, LogitsLossAndGradientNorms) {
     ModelSpec spec{.arch = GetParam().arch, .stem = GetParam().stem};
     set_normalization(spec, "imagenet");
     Model model(spec);
-    fill_hashed(model);
+    fill_hashed(model.state());
     const int64_t size = golden[prefix + "size"].int64_data()[0];
     std::vector<float> pixels = hashed("images", 4 * 3 * size * size);
     for (float& pixel : pixels) pixel += 0.5f;

@@ -12,10 +12,10 @@ namespace lethe {
 std::unique_ptr<Module> build_resnet_cifar(const ModelSpec& spec, Seed seed, int64_t depth);
 
 // He et al., CVPR 2016, table 1, with torchvision's parameter names. `bottleneck`: 1x1, 3x3 (carrying the stride, as
-// torchvision's "v1.5" does), 1x1 with 4 times the channels.
+// torchvision's "v1.5" does), 1x1 with 4 times the channels. `width`: channels of the first stage; they double at each.
 // Stems: "imagenet" 7x7/2 + 3x3/2 max pool, "cifar" 3x3, "cifar-maxpool" 3x3 + 3x3/2 max pool.
 std::unique_ptr<Module> build_resnet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks,
-                                     bool bottleneck);
+                                     bool bottleneck, int64_t width = 64);
 
 // The names of github.com/csm9493/L2UL, resnet_cifar100.py, for the stem "cifar": conv1.0,
 // conv2_x.0.residual_function.0, shortcut.0, fc.

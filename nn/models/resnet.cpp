@@ -46,14 +46,13 @@ private:
 
 class ResNet : public Module {
 public:
-    ResNet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks, bool bottleneck)
+    ResNet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks, bool bottleneck, int64_t width)
         : init_(seed),
           max_pool_(spec.stem != "cifar"),
-          stem_(init_, "conv1", "bn1", 3, 64, spec.stem == "imagenet" ? 7 : 3, spec.stem == "imagenet" ? 2 : 1) {
+          stem_(init_, "conv1", "bn1", 3, width, spec.stem == "imagenet" ? 7 : 3, spec.stem == "imagenet" ? 2 : 1) {
         add_child("", stem_);
-        int64_t in = 64;
-        for (std::size_t stage = 0; stage < blocks.size(); ++stage) {
-            const int64_t width = int64_t{64} << stage;
+        int64_t in = width;
+        for (std::size_t stage = 0; stage < blocks.size(); ++stage, width *= 2) {
             for (int64_t i = 0; i < blocks[stage]; ++i) {
                 blocks_.emplace_back(init_, in, width, stage > 0 && i == 0 ? 2 : 1, bottleneck);
                 add_child("layer" + std::to_string(stage + 1) + "." + std::to_string(i), blocks_.back());
@@ -82,8 +81,8 @@ private:
 }  // namespace
 
 std::unique_ptr<Module> build_resnet(const ModelSpec& spec, Seed seed, const std::vector<int64_t>& blocks,
-                                     bool bottleneck) {
-    return std::make_unique<ResNet>(spec, seed, blocks, bottleneck);
+                                     bool bottleneck, int64_t width) {
+    return std::make_unique<ResNet>(spec, seed, blocks, bottleneck, width);
 }
 
 }  // namespace lethe

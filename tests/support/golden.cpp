@@ -33,6 +33,36 @@ std::unique_ptr<Model> golden_resnet20() {
     return model;
 }
 
+std::vector<float> hashed(const std::string& name, int64_t count) {
+    uint32_t start = 0x811C9DC5;  // FNV-1a of the name
+    for (const char letter : name) start = (start ^ static_cast<unsigned char>(letter)) * 0x01000193;
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        uint32_t h = start + static_cast<uint32_t>(i);
+        h = (h ^ (h >> 16)) * 0x85EBCA6B;  // MurmurHash3's finalizer
+        h = (h ^ (h >> 13)) * 0xC2B2AE35;
+        h ^= h >> 16;
+        values[i] = static_cast<float>(h >> 8) * 0x1p-24f - 0.5f;
+    }
+    return values;
+}
+
+void fill_hashed(const StateDict& state) {
+    for (const auto& [name, tensor] : state) {
+        if (tensor.dtype() != DType::float32) continue;
+        std::vector<float> values = hashed(name, tensor.numel());
+        if (tensor.rank() > 1) {
+            const auto fan_in = static_cast<double>(tensor.numel() / tensor.dim(0));
+            const auto width = static_cast<float>(std::sqrt(24.0 / fan_in));  // a uniform of width 1 has variance 1/12
+            for (float& value : values) value *= width;
+        } else if (name.ends_with("running_var") || name.ends_with("weight")) {
+            for (float& value : values) value += 1.0f;
+        }
+        Tensor target = tensor;
+        target.copy_from(Tensor::from_nchw(tensor.shape(), values));
+    }
+}
+
 const Tensor& entry(const StateDict& state, const std::string& name) {
     const auto found = std::find_if(state.begin(), state.end(), [&](const auto& item) { return item.first == name; });
     check(found != state.end(), "no tensor is called '", name, "'");

@@ -30,6 +30,13 @@ private:
 // The ResNet-20 of tests/golden/resnet20_state.safetensors, normalising its input with ImageNet's mean and deviation.
 std::unique_ptr<Model> golden_resnet20();
 
+// Networks too large to store are filled from one formula on both sides: hashed() and fill_hashed() of
+// tests/golden/make_golden.py. `count` numbers in [-0.5, 0.5) that depend on the name and the index only.
+std::vector<float> hashed(const std::string& name, int64_t count);
+// Every float32 tensor of a state, which shares its memory with the model, by its name: matrices and convolutions with
+// variance 2 / fan_in (He et al. 2015), "weight" and "running_var" of one dimension around 1, the others around 0.
+void fill_hashed(const StateDict& state);
+
 const Tensor& entry(const StateDict& state, const std::string& name);  // throws Error when there is none
 // Copies: the tensors of a model's state() share the model's memory.
 StateDict copy_of(const StateDict& state);
