@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t longest_side = 4096;
 constexpr std::size_t most_bytes = std::size_t{1} << 30;  // EMNIST by class, the largest of the family, has 547 MB
+constexpr int64_t most_pixels = int64_t{1} << 30;         // with margins; EMNIST by class at 32x32 has 715 million
 
 uint32_t big_endian(ByteReader& in) {
     uint32_t value = 0;
@@ -108,6 +109,8 @@ PixelBlock parse_idx(std::span<const uint8_t> images, std::span<const uint8_t> l
     check(static_cast<uint64_t>(count) == label_reader.remaining(), "the header says ", count, " labels, but ",
           label_reader.remaining(), " bytes follow");
     PixelBlock block{.height = height + 2 * margin, .width = width + 2 * margin, .labels = {}, .pixels = {}};
+    check(count * block.height * block.width <= most_pixels, count, " images of ", block.width, "x", block.height,
+          " pixels are too many; at most 2^30 pixels are supported");
     block.pixels.reserve(static_cast<std::size_t>(count * block.height * block.width * 3));
     const auto grey_bytes = static_cast<uint64_t>(height * width);
     for (int64_t i = 0; i < count; ++i) {

@@ -13,7 +13,7 @@ namespace lethe {
 // Header: 0, 0, the type (8: unsigned byte), the number of dimensions, then the dimensions as big-endian 32-bit
 // integers. images: [n, height, width]; labels: [n]. Grey becomes RGB; `margin` black pixels are added on each side.
 // Throws Error: another type or number of dimensions, more or fewer bytes than the header says, n that differ, images
-// larger than 4096x4096.
+// larger than 4096x4096, more than 2^30 pixels with the margins.
 PixelBlock parse_idx(std::span<const uint8_t> images, std::span<const uint8_t> labels, int64_t margin);
 
 // The bytes of a gzip file, or a copy of `bytes` when they are none. Throws Error when they are damaged, or would be

@@ -4,6 +4,7 @@
 Run from anywhere; what fuzzing added to the corpus stays.
 """
 import collections
+import gzip
 import json
 import pickle
 import struct
@@ -12,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "fuzz" / "corpus"
-GOLDEN = ROOT / "tests" / "golden" / "weights"
+GOLDEN = ROOT / "tests" / "golden"
+WEIGHTS = GOLDEN / "weights"
 
 
 def write(target, name, data):
@@ -22,14 +24,14 @@ def write(target, name, data):
 
 
 def weights():
-    for path in sorted(GOLDEN.glob("*.pt")):
+    for path in sorted(WEIGHTS.glob("*.pt")):
         target = "pytorch_zip" if path.name.endswith(".zip.pt") else "pytorch_legacy"
         write(target, path.name, path.read_bytes())
 
 
 def pickles():
     """The pickles inside PyTorch's archives, which Python alone cannot make, and plain values of every protocol."""
-    for path in sorted(GOLDEN.glob("*.zip.pt")):
+    for path in sorted(WEIGHTS.glob("*.zip.pt")):
         with zipfile.ZipFile(path) as archive:
             name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
             write("pickle", path.name[: -len(".zip.pt")], archive.read(name))
@@ -66,7 +68,68 @@ def safetensors():
     write("safetensors", "long-axis", container({"w": entry("F32", [1 << 40, 1, 0, 0], 0, 0)}))
 
 
+def cifar():
+    ten, hundred = (GOLDEN / "datasets" / name for name in ("cifar-10-batches-bin", "cifar-100-binary"))
+    write("cifar", "10", (ten / "data_batch_1.bin").read_bytes())
+    write("cifar", "10-two", bytes(2 * 3073))
+    write("cifar", "100", (hundred / "test.bin").read_bytes())
+    write("cifar", "100-two", bytes([19, 99] + 3072 * [1] + [0, 0] + 3072 * [2]))
+    write("cifar", "no-label", bytes([10]) + bytes(3072))
+    write("cifar", "truncated", bytes(3072))
+
+
+def cifar_pickles():
+    datasets = GOLDEN / "datasets"
+    write("cifar_pickle", "python2", (datasets / "cifar-10-batches-py" / "data_batch_1").read_bytes())
+    for protocol in (2, 4, 5):
+        batch = (datasets / f"cifar-100-protocol{protocol}" / "test").read_bytes()
+        write("cifar_pickle", f"protocol{protocol}", batch)
+    write("cifar_pickle", "names", (datasets / "cifar-10-batches-py" / "batches.meta").read_bytes())
+
+
+def idx():
+    """A margin, the length of the images' file, that file, the labels' file: fuzz/datasets.cpp takes them apart."""
+
+    def header(*shape):
+        return bytes([0, 0, 8, len(shape)]) + b"".join(struct.pack(">I", side) for side in shape)
+
+    def pair(name, margin, images, labels):
+        write("idx", name, struct.pack("<BH", margin, len(images)) + images + labels)
+
+    images, labels = header(2, 3, 4) + bytes(range(24)), header(2) + bytes([0, 61])
+    pair("plain", 0, images, labels)
+    pair("margin", 3, images, labels)
+    pair("gzip", 2, gzip.compress(images, mtime=0), gzip.compress(labels, mtime=0))
+    pair("large", 1, gzip.compress(header(1, 200, 200) + bytes(40000), mtime=0), header(1) + bytes(1))
+    pair("bomb", 0, gzip.compress(bytes(1 << 20), mtime=0), labels)
+    pair("huge", 0, header(1 << 31, 4096, 4096), labels)
+    pair("count", 0, images, header(3) + bytes(3))
+
+
+def images():
+    """Those small enough for a fuzzer to change the right byte of."""
+    targets = {"bmp": "bitmap", "ppm": "bitmap", "pgm": "bitmap", "jpg": "jpeg", "png": "png"}
+    for path in sorted((GOLDEN / "images").iterdir()):
+        data = path.read_bytes()
+        if len(data) < 4500:
+            write(targets[path.suffix[1:]], path.name, data)
+    bmp = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 0, 0, 0, 54, 40, 3, -2, 1, 24, 0, 0, 0, 0, 0, 0) + bytes(range(24))
+    write("bitmap", "upside-down.bmp", bmp)
+    write("bitmap", "huge.bmp", bmp[:18] + struct.pack("<ii", (1 << 31) - 1, -(1 << 31)) + bmp[26:])
+    write("bitmap", "huge.ppm", b"P6\n# 2^62 pixels\n2147483648 2147483648\n255\n" + bytes(12))
+    jpeg = (GOLDEN / "images" / "coarse.jpg").read_bytes()
+    write("jpeg", "truncated.jpg", jpeg[:-40])
+    png = (GOLDEN / "images" / "one_bit.png").read_bytes()
+    write("png", "huge.png", png[:16] + struct.pack(">II", 1 << 30, 1 << 30) + png[24:])
+
+
+def csv():
+    write("csv", "plain", b"file,label,split\na.png,0,train\nb/c.png,1,test\n")
+    write("csv", "quoted", b'\xef\xbb\xbf"a,b.png","say ""cheese""",train\r\n\r\n"two\nlines",x\r\n"",\n')
+    write("csv", "open", b'"a.png,0\n')
+    write("csv", "behind", b'"a.png"b,0\n')
+
+
 if __name__ == "__main__":
-    weights()
-    pickles()
-    safetensors()
+    for seeds in (weights, pickles, safetensors, cifar, cifar_pickles, idx, images, csv):
+        seeds()

@@ -6,7 +6,14 @@ namespace lethe::fuzz {
 
 const std::vector<Target>& targets() {
     static const std::vector<Target> list{
+        {"bitmap", load_image},  // BMP, PPM and PGM
+        {"cifar", load_cifar},
+        {"cifar_pickle", load_cifar_pickle},
+        {"csv", load_csv},
+        {"idx", load_idx},
+        {"jpeg", load_image},
         {"pickle", load_pickle},
+        {"png", load_png},
         {"pytorch_legacy", load_pytorch_legacy},
         {"pytorch_zip", load_pytorch_zip},
         {"safetensors", load_safetensors},

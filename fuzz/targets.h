@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tensor/error.h"
+
 namespace lethe::fuzz {
 
 using Bytes = std::span<const uint8_t>;
@@ -27,12 +29,29 @@ public:
     using std::logic_error::logic_error;
 };
 void require(bool holds, const std::string& property);  // throws Violation unless it holds
+// What `action` returns, where an Error would be no refusal but a violation of `property`.
+template <class Action>
+auto without_error(const std::string& property, const Action& action) {
+    try {
+        return action();
+    } catch (const Error& error) {
+        throw Violation(property + ", but: " + error.what());
+    }
+}
 
 // True when the target accepts the bytes, false when it refuses them with an Error that has a text; anything else it
 // throws is passed on.
 bool accepts(const Target& target, Bytes bytes);
 
-// The targets, one file each.
+// The targets. datasets.cpp:
+void load_cifar(Bytes bytes);
+void load_cifar_pickle(Bytes bytes);
+void load_csv(Bytes bytes);
+void load_idx(Bytes bytes);
+// image.cpp:
+void load_image(Bytes bytes);
+void load_png(Bytes bytes);
+// pickle.cpp, pytorch.cpp, safetensors.cpp:
 void load_pickle(Bytes bytes);
 void load_pytorch_zip(Bytes bytes);
 void load_pytorch_legacy(Bytes bytes);
