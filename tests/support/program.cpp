@@ -52,21 +52,23 @@ ProgramResult run_lethe(const std::vector<std::string>& arguments, const std::st
     const pid_t child = fork();
     if (child == 0) become_lethe(arguments, folder, log, file_limit);
     int status = 0;
+    rusage usage{};
     if (kill_after_ms >= 0) {
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kill_after_ms);
-        while (waitpid(child, &status, WNOHANG) == 0) {
+        while (wait4(child, &status, WNOHANG, &usage) == 0) {
             if (std::chrono::steady_clock::now() >= deadline) {
                 kill(child, SIGKILL);
-                waitpid(child, &status, 0);
+                wait4(child, &status, 0, &usage);
                 break;
             }
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     } else {
-        waitpid(child, &status, 0);
+        wait4(child, &status, 0, &usage);
     }
     ProgramResult result;
     result.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    result.peak_bytes = int64_t{usage.ru_maxrss} * 1024;
     result.out = contents(log + ".out");
     result.err = contents(log + ".err");
     return result;

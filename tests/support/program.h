@@ -1,13 +1,15 @@
 // Runs the `lethe` program as a person would.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace lethe::test {
 
 struct ProgramResult {
-    int code = 0;  // exit code; 128 + n when ended by signal n
+    int code = 0;            // exit code; 128 + n when ended by signal n
+    int64_t peak_bytes = 0;  // the most memory it had in the machine
     std::string out, err;
 };
 
