@@ -1,3 +1,4 @@
+#include "autograd/multiply_adds.h"
 #include "autograd/ops.h"
 
 namespace lethe {
@@ -18,9 +19,14 @@ Tensor bias_gradient(const Tensor& grad_y) {
     return device.column_sum(magnitudes);
 }
 
+Tensor counted(const Tensor& x, const Tensor& w, const Conv2d& op) {
+    return MultiplyAdds::counted(op.output_shape(x.shape(), w.shape()), w.numel() / w.dim(0), x.device());
+}
+
 }  // namespace
 
 Var conv2d(const Var& x, const Var& w, const Conv2d& op) {
+    if (MultiplyAdds::counting()) return counted(x.value(), w.value(), op);
     Tensor y = backend(x.value()).conv2d(x.value(), w.value(), op);
     return Var::computed(std::move(y), {x, w}, [x, w, op](detail::Node& node) {
         if (w.requires_grad()) Var::accumulate(w, weight_gradient(node.grad, x.value(), w.shape(), op));
@@ -30,6 +36,7 @@ Var conv2d(const Var& x, const Var& w, const Conv2d& op) {
 }
 
 Var conv2d_fused(const Var& x, const Var& w, const Var& bias, const Var& residual, bool relu, const Conv2d& op) {
+    if (MultiplyAdds::counting()) return counted(x.value(), w.value(), op);
     const Tensor added = residual.defined() ? residual.value() : Tensor();
     Tensor y = backend(x.value()).conv2d_fused(x.value(), w.value(), bias.value(), added, relu, op);
     std::vector<Var> inputs{x, w, bias};

@@ -1,3 +1,4 @@
+#include "autograd/multiply_adds.h"
 #include "autograd/ops.h"
 
 namespace lethe {
@@ -12,6 +13,8 @@ Tensor magnitude(const Tensor& x) {
 }  // namespace
 
 Var linear(const Var& x, const Var& w, const Var& b) {
+    if (MultiplyAdds::counting())
+        return MultiplyAdds::counted({x.shape()[0], w.shape()[0]}, w.shape()[1], x.value().device());
     Tensor y = backend(x.value()).linear(x.value(), w.value(), b.value());
     return Var::computed(std::move(y), {x, w, b}, [x, w, b](detail::Node& node) {
         Backend& device = backend(node.grad);

@@ -76,11 +76,12 @@ Tensor predict(Model& twin, const Tensor& images);
 
 struct Architecture {
     std::string name;
-    std::string summary;             // one line: source, parameters, stems
+    std::string summary;             // a few words: whose
     std::vector<std::string> stems;  // the first is the default
     int64_t image_size = 32;         // default side of the images
     std::vector<Naming> namings;     // besides its own names
     std::function<std::unique_ptr<Module>(const ModelSpec&, Seed seed)> build;
+    int64_t classes = 1000;  // of its published checkpoints
 };
 // The registry: one line per architecture in nn/models/registry.cpp.
 const std::vector<Architecture>& architectures();

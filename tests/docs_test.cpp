@@ -1,4 +1,4 @@
-// What the documentation says about switches, methods and files, against the code.
+// What the documentation says about switches, methods, models and files, against the code.
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -6,8 +6,12 @@
 #include <regex>
 #include <sstream>
 
+#include "nn/model.h"
+#include "tests/support/compare.h"
+#include "tests/support/program.h"
 #include "unlearn/method.h"
 #include "unlearn/protocol.h"
+#include "unlearn/run_directory.h"
 
 namespace lethe::test {
 namespace {
@@ -25,15 +29,14 @@ std::string text_of(const fs::path& path) {
     return text.str();
 }
 
-// The cells of the guide's table row whose first cell is `name` or `name=...` in backquotes; empty without such a row.
-std::vector<std::string> guide_row(const std::string& name) {
-    static const std::string guide = text_of(root / "docs/guide.md");
-    std::istringstream lines(guide);
+// The cells of the page's table row whose first cell is `name` or `name=...` in backquotes; empty without such a row.
+std::vector<std::string> row(const std::string& page, const std::string& name) {
+    std::istringstream lines(page);
     for (std::string line; std::getline(lines, line);) {
         if (line.rfind("| `" + name + "`", 0) != 0 && line.rfind("| `" + name + "=", 0) != 0) continue;
         std::vector<std::string> cells;
-        std::istringstream row(line.substr(2));
-        for (std::string cell; std::getline(row, cell, '|');)
+        std::istringstream rest(line.substr(2));
+        for (std::string cell; std::getline(rest, cell, '|');)
             cells.push_back(cell.substr(0, cell.find_last_not_of(' ') + 1));
         for (std::string& cell : cells) cell.erase(0, cell.find_first_not_of(' '));
         return cells;
@@ -42,8 +45,9 @@ std::vector<std::string> guide_row(const std::string& name) {
 }
 
 TEST(Guide, TellsEverySwitchAndItsPresets) {
+    const std::string guide = text_of(root / "docs/guide.md");
     for (const SwitchInfo& info : switch_list()) {
-        const std::vector<std::string> cells = guide_row(info.name);
+        const std::vector<std::string> cells = row(guide, info.name);
         ASSERT_EQ(cells.size(), 6u) << "docs/guide.md has no row of six cells for switch " << info.name;
         EXPECT_EQ(cells[3], get_switch(protocol("reference"), info.name)) << info.name << ", reference";
         EXPECT_EQ(cells[4], get_switch(protocol("paper"), info.name)) << info.name << ", paper";
@@ -54,6 +58,31 @@ TEST(Guide, TellsEverySwitchAndItsPresets) {
 TEST(Guide, TellsEveryMethod) {
     const std::string guide = text_of(root / "docs/guide.md");
     for (const Method& method : methods()) EXPECT_THAT(guide, HasSubstr("`" + method.name + "`"));
+}
+
+TEST(Models, TableIsWhatInspectPrints) {
+    const TemporaryFolder folder;
+    const ProgramResult result = run_lethe({"inspect", "--models", "--quiet", "--json", "models.json"}, folder.path());
+    ASSERT_EQ(result.code, 0) << result.err;
+    const Json models = Json::parse(text_of(folder.path("models.json")))["models"];
+    ASSERT_EQ(models.size(), architectures().size());
+    const std::string page = text_of(root / "docs/models.md");
+    const auto joined = [](const Json& names) {
+        std::string text;
+        for (const Json& name : names) text += (text.empty() ? "`" : ", `") + name.get<std::string>() + "`";
+        return text;
+    };
+    for (const Json& model : models) {
+        const auto text = [&](const char* key) { return std::to_string(model[key].get<int64_t>()); };
+        char giga[16];
+        std::snprintf(giga, sizeof giga, "%.3f", model["multiply_adds"].get<double>() * 1e-9);
+        const std::string name = model["name"];
+        EXPECT_THAT(
+            row(page, name),
+            testing::ElementsAre("`" + name + "`", text("parameters"), giga, text("image_size"), text("classes"),
+                                 joined(model["stems"]), joined(model["namings"]), model["summary"].get<std::string>()))
+            << "docs/models.md and lethe inspect --models differ";
+    }
 }
 
 TEST(Docs, LinksLeadToFiles) {

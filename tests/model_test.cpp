@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "nn/cost.h"
 #include "tensor/parallel.h"
 #include "tests/support/golden.h"
 
@@ -51,23 +52,29 @@ TEST(Model, NamesAndShapesArePyTorchs) {
     EXPECT_EQ(state[1].first, "bn1.weight");
     EXPECT_EQ(state[6].first, "layer1.0.conv1.weight");
     EXPECT_EQ(state.back().first, "linear.bias");
-    int64_t parameters = 0;
-    for (const Module::Parameter& parameter : cifar.net().parameters()) parameters += parameter.var.value().numel();
-    EXPECT_EQ(parameters, 269722);  // He et al. 2016: 0.27 M; PyTorch counts this many
+}
 
-    // "num_params" of torchvision's weights
-    for (const auto& [arch, expected] : {std::pair("resnet18", 11689512),
-                                         {"resnet50", 25557032},
-                                         {"resnet101", 44549160},
-                                         {"resnet152", 60192808},
-                                         {"mobilenet_v2", 3504872},
-                                         {"squeezenet1_0", 1248424},
-                                         {"squeezenet1_1", 1235496},
-                                         {"densenet121", 7978856}}) {
-        parameters = 0;
-        const Model model({.arch = arch, .classes = 1000}, std::nullopt);
-        for (const Module::Parameter& p : model.net().parameters()) parameters += p.var.value().numel();
-        EXPECT_EQ(parameters, expected) << arch;
+// "num_params" and "GFLOPS" of torchvision's weights, which are multiply-adds rounded to three decimals; He et al. 2016
+// count 0.27 M parameters of ResNet-20 and the sizes of its layers give the multiply-adds.
+TEST(Model, CostIsWhatIsPublished) {
+    struct Published {
+        const char* arch;
+        int64_t parameters;
+        double giga;
+    };
+    for (const Published& known : {Published{"resnet20", 269722, 0.041},
+                                   {"resnet18", 11689512, 1.814},
+                                   {"resnet34", 21797672, 3.664},
+                                   {"resnet50", 25557032, 4.089},
+                                   {"resnet101", 44549160, 7.801},
+                                   {"resnet152", 60192808, 11.514},
+                                   {"mobilenet_v2", 3504872, 0.301},
+                                   {"squeezenet1_0", 1248424, 0.819},
+                                   {"squeezenet1_1", 1235496, 0.349},
+                                   {"densenet121", 7978856, 2.834}}) {
+        const Cost cost = cost_of({.arch = known.arch, .classes = find_architecture(known.arch).classes});
+        EXPECT_EQ(cost.parameters, known.parameters) << known.arch;
+        EXPECT_NEAR(static_cast<double>(cost.multiply_adds) * 1e-9, known.giga, 0.0005) << known.arch;
     }
 }
 

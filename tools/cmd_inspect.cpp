@@ -3,6 +3,7 @@
 
 #include "data/file.h"
 #include "data/weights.h"
+#include "nn/cost.h"
 #include "tensor/error.h"
 #include "tools/command.h"
 #include "unlearn/method.h"
@@ -26,10 +27,11 @@ protected:
     int run() override;
 
 private:
-    void print_models() const;
-    void print_methods() const;
-    void print_switches() const;
-    void print_file();
+    // Each adds what it prints to `json`.
+    void print_models(Json& json) const;
+    void print_methods(Json& json) const;
+    void print_switches(Json& json) const;
+    void print_file(Json& json) const;
 
     std::string file;
     bool models = false, list_methods = false, switches = false;
@@ -38,42 +40,81 @@ private:
 int InspectCommand::run() {
     check(!file.empty() || models || list_methods || switches,
           "inspect: name a weight file, or ask for --models, --methods or --switches");
-    if (models) print_models();
-    if (list_methods) print_methods();
-    if (switches) print_switches();
-    if (!file.empty()) print_file();
+    Json json = Json::object();
+    if (models) print_models(json);
+    if (list_methods) print_methods(json);
+    if (switches) print_switches(json);
+    if (!file.empty()) print_file(json);
+    write_json_option(json);
     return 0;
 }
 
-void InspectCommand::print_models() const {
+std::string joined(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
+// 11,689,512
+std::string with_commas(int64_t count) {
+    std::string text = std::to_string(count);
+    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+    return text;
+}
+
+void InspectCommand::print_models(Json& json) const {
+    say("model           parameters   GMACs  image  classes  architecture");
     for (const Architecture& architecture : architectures()) {
-        std::string stems;
-        for (const std::string& name : architecture.stems) stems += (stems.empty() ? "" : ", ") + name;
-        say(concat(architecture.name,
-                   std::string(std::max<std::size_t>(12, architecture.name.size() + 1) - architecture.name.size(), ' '),
-                   architecture.summary, "; stems: ", stems));
+        const Cost cost = cost_of({.arch = architecture.name, .classes = architecture.classes});
+        std::vector<std::string> namings;
+        for (const Naming& naming : architecture.namings) namings.push_back(naming.name);
+        char line[96];
+        std::snprintf(line, sizeof line, "%-13s %12s %7.3f %6lld %8lld  ", architecture.name.c_str(),
+                      with_commas(cost.parameters).c_str(), static_cast<double>(cost.multiply_adds) * 1e-9,
+                      static_cast<long long>(architecture.image_size), static_cast<long long>(architecture.classes));
+        say(concat(line, architecture.summary, "; stems: ", joined(architecture.stems),
+                   namings.empty() ? "" : "; other names: ", joined(namings)));
+        json["models"].push_back({{"name", architecture.name},
+                                  {"summary", architecture.summary},
+                                  {"parameters", cost.parameters},
+                                  {"multiply_adds", cost.multiply_adds},
+                                  {"image_size", architecture.image_size},
+                                  {"classes", architecture.classes},
+                                  {"stems", architecture.stems},
+                                  {"namings", namings}});
+    }
+    say("Parameters and multiply-adds (GMACs, one image) at the sizes given; --stem, --image-size and --classes change "
+        "them.");
+}
+
+void InspectCommand::print_methods(Json& json) const {
+    for (const Method& method : methods()) {
+        say(concat(method.name, "\n  formula  ", method.formula, "\n  needs    ", method.data, "\n  source   ",
+                   method.source));
+        json["methods"].push_back(
+            {{"name", method.name}, {"formula", method.formula}, {"needs", method.data}, {"source", method.source}});
     }
 }
 
-void InspectCommand::print_methods() const {
-    for (const Method& method : methods())
-        say(concat(method.name, "\n  formula  ", method.formula, "\n  needs    ", method.data, "\n  source   ",
-                   method.source));
-}
-
-void InspectCommand::print_switches() const {
+void InspectCommand::print_switches(Json& json) const {
     say("switch               recommended  paper    reference");
     const Switches recommended = protocol("recommended"), paper = protocol("paper"), reference = protocol("reference");
     for (const SwitchInfo& info : switch_list()) {
+        const std::string values[] = {get_switch(recommended, info.name), get_switch(paper, info.name),
+                                      get_switch(reference, info.name)};
         char line[96];
-        std::snprintf(line, sizeof line, "%-20s %-12s %-8s %s", info.name.c_str(),
-                      get_switch(recommended, info.name).c_str(), get_switch(paper, info.name).c_str(),
-                      get_switch(reference, info.name).c_str());
+        std::snprintf(line, sizeof line, "%-20s %-12s %-8s %s", info.name.c_str(), values[0].c_str(), values[1].c_str(),
+                      values[2].c_str());
         say(concat(line, "\n    ", info.summary));
+        json["switches"].push_back({{"name", info.name},
+                                    {"summary", info.summary},
+                                    {"recommended", values[0]},
+                                    {"paper", values[1]},
+                                    {"reference", values[2]}});
     }
 }
 
-void InspectCommand::print_file() {
+void InspectCommand::print_file(Json& json) const {
     const WeightFile weights = read_weights(file);
     say(concat(file, ": ", weights.format, ", ", weights.entries.size(), " tensors, SHA-256 ", sha256_file(file)));
     Json entries = Json::array();
@@ -109,8 +150,10 @@ void InspectCommand::print_file() {
                            {"finite", finite}});
     }
     say(concat(elements, " values in all", bad > 0 ? concat(", ", bad, " tensors hold NaN or infinity") : ""));
-    write_json_option(
-        {{"file", file}, {"format", weights.format}, {"metadata", weights.metadata}, {"tensors", entries}});
+    json["file"] = file;
+    json["format"] = weights.format;
+    json["metadata"] = weights.metadata;
+    json["tensors"] = entries;
 }
 
 }  // namespace
