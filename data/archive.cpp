@@ -100,7 +100,25 @@ uint64_t Archive::checked_size(const std::string& name, uint64_t index) {
     return info.size;
 }
 
-std::vector<uint8_t> format_archive(const std::vector<std::pair<std::string, std::span<const uint8_t>>>& entries) {
+namespace {
+
+// An extra field that fills the local header of an entry at `offset`, so that what follows is aligned. PyTorch does the
+// same, under the same identifier. Returns the field's bytes.
+std::size_t add_padding(zip_t* archive, zip_uint64_t index, std::size_t header_end, std::size_t alignment) {
+    constexpr std::size_t field_header = 4;  // identifier and length
+    const std::size_t padding = (alignment - (header_end + field_header) % alignment) % alignment;
+    const std::vector<zip_uint8_t> filler(padding, 'Z');
+    constexpr zip_uint16_t identifier = 0x4246;  // "FB"
+    check(zip_file_extra_field_set(archive, index, identifier, ZIP_EXTRA_FIELD_NEW, filler.data(),
+                                   static_cast<zip_uint16_t>(padding), ZIP_FL_LOCAL) == 0,
+          "zip: ", zip_strerror(archive));
+    return field_header + padding;
+}
+
+}  // namespace
+
+std::vector<uint8_t> format_archive(const std::vector<std::pair<std::string, std::span<const uint8_t>>>& entries,
+                                    std::size_t alignment) {
     ZipError error;
     zip_source_t* target = zip_source_buffer_create(nullptr, 0, 0, error.get());
     check(target != nullptr, "zip: ", error.text());
@@ -110,6 +128,7 @@ std::vector<uint8_t> format_archive(const std::vector<std::pair<std::string, std
     if (archive == nullptr) zip_source_free(target);
     check(archive != nullptr, "zip: ", error.text());
     std::unique_ptr<zip_t, decltype(&zip_discard)> open(archive, &zip_discard);
+    std::size_t offset = 0;
     for (const auto& [name, bytes] : entries) {
         zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
         const zip_int64_t index = zip_file_add(archive, name.c_str(), source, ZIP_FL_ENC_UTF_8);
@@ -119,6 +138,10 @@ std::vector<uint8_t> format_archive(const std::vector<std::pair<std::string, std
         zip_set_file_compression(archive, added, ZIP_CM_STORE, 0);
         constexpr zip_uint16_t midnight = 0, first_of_1980 = 0x21;  // the format's earliest day
         zip_file_set_dostime(archive, added, midnight, first_of_1980, 0);
+        constexpr std::size_t local_header = 30;  // then the name and the extra fields (APPNOTE.TXT, 4.3.7)
+        offset += local_header + name.size();
+        if (alignment > 1) offset += add_padding(archive, added, offset, alignment);
+        offset += bytes.size();
     }
     check(zip_close(archive) == 0, "zip: ", zip_strerror(archive));
     static_cast<void>(open.release());

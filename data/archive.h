@@ -45,7 +45,9 @@ private:
 };
 
 // The bytes of an archive with these entries, stored (not deflated), in this order. The same entries give the same
-// bytes: no time is recorded.
-std::vector<uint8_t> format_archive(const std::vector<std::pair<std::string, std::span<const uint8_t>>>& entries);
+// bytes: no time is recorded. The contents of each begin at a multiple of `alignment` bytes, at most 4096, of the file
+// (in archives below 4 GiB).
+std::vector<uint8_t> format_archive(const std::vector<std::pair<std::string, std::span<const uint8_t>>>& entries,
+                                    std::size_t alignment = 1);
 
 }  // namespace lethe

@@ -18,6 +18,11 @@ namespace lethe {
 WeightFile parse_pytorch_zip(std::span<const uint8_t> file);
 WeightFile parse_pytorch_legacy(std::span<const uint8_t> file);
 
+// The bytes of a file that torch.load reads as an OrderedDict of contiguous tensors on the CPU, in this order, each
+// with a storage of its own that begins at a multiple of 64 bytes. The metadata lie beside, where PyTorch does not
+// look. The same entries give the same bytes. Throws Error for a name that appears twice or is not UTF-8.
+std::vector<uint8_t> format_pytorch_zip(const StoredState& entries, const Metadata& metadata);
+
 namespace pytorch {
 
 // The names a checkpoint may mention: tensors, storages, dtypes, OrderedDict and NumPy's scalars.

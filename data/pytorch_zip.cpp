@@ -1,8 +1,9 @@
 // torch.save since 1.6: a zip archive with NAME/data.pkl, NAME/data/KEY for each storage and, in newer files,
-// NAME/byteorder.
+// NAME/byteorder. Files that Lethe wrote have NAME/lethe.json too, their metadata.
 #include <map>
 
 #include "data/archive.h"
+#include "data/bounded_json.h"
 #include "data/pytorch.h"
 
 namespace lethe {
@@ -27,6 +28,11 @@ void check_byte_order(Archive& archive, const std::string& name) {
     check(std::string(order.begin(), order.end()) == "little", "is not little-endian; only such files are read");
 }
 
+Metadata read_metadata(Archive& archive, const std::string& name) {
+    if (!archive.has(name)) return {};
+    return parse_metadata(parse_bounded_json(archive.read(name), "its lethe.json"), "its lethe.json");
+}
+
 }  // namespace
 
 WeightFile parse_pytorch_zip(std::span<const uint8_t> file) {
@@ -47,6 +53,7 @@ WeightFile parse_pytorch_zip(std::span<const uint8_t> file) {
     };
     WeightFile result = pytorch::read_state(*object.root, source, budget);
     result.format = "pytorch-zip";
+    result.metadata = read_metadata(archive, prefix + "lethe.json");
     return result;
 }
 

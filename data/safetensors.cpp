@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
 #include <utility>
 
+#include "data/bounded_json.h"
 #include "data/byte_reader.h"
 
 namespace lethe {
@@ -16,42 +16,6 @@ using nlohmann::json;
 
 constexpr uint64_t max_header_bytes = 100'000'000;  // the limit of the reference implementation
 constexpr const char* metadata_key = "__metadata__";
-
-// nlohmann::json keeps the last of several equal keys; two readers that keep different ones would see different
-// weights, so the callback refuses them. It also bounds the tree, which takes far more memory than its text.
-class DuplicateKeys {
-public:
-    bool operator()(int depth, json::parse_event_t event, json& parsed) {
-        check(depth < 8, "its JSON header is nested too deeply");
-        check(++events_ <= max_events, "its JSON header has more than ", max_events, " parts");
-        if (event == json::parse_event_t::object_start) seen_.emplace_back();
-        if (event == json::parse_event_t::object_end) seen_.pop_back();
-        if (event == json::parse_event_t::key) {
-            const auto& key = parsed.get_ref<const std::string&>();
-            check(seen_.back().insert(key).second, "its header has the name '", printable(key), "' twice");
-        }
-        return true;
-    }
-
-private:
-    static constexpr std::size_t max_events = 5'000'000;  // those of 250,000 tensors; one takes about 30 bytes
-    std::size_t events_ = 0;
-    std::vector<std::set<std::string>> seen_;
-};
-
-json parse_header(std::span<const uint8_t> text) {
-    DuplicateKeys duplicates;
-    const json::parser_callback_t callback = [&](int depth, json::parse_event_t event, json& parsed) {
-        return duplicates(depth, event, parsed);
-    };
-    try {
-        json header = json::parse(text.begin(), text.end(), callback);
-        check(header.is_object(), "its header is not a JSON object");
-        return header;
-    } catch (const json::exception&) {
-        fail("its header is not valid JSON");
-    }
-}
 
 struct Entry {
     std::string name;
@@ -93,16 +57,6 @@ Entry parse_entry(const std::string& name, const json& object) {
           "': 'data_offsets' is not [begin, end]");
     std::tie(entry.begin, entry.end) = std::tuple(offsets[0], offsets[1]);
     return entry;
-}
-
-std::map<std::string, std::string> parse_metadata(const json& object) {
-    check(object.is_object(), "its __metadata__ is not a JSON object");
-    std::map<std::string, std::string> metadata;
-    for (const auto& [key, value] : object.items()) {
-        check(value.is_string(), "its __metadata__ '", printable(key), "' is not a text");
-        metadata[key] = value.get<std::string>();
-    }
-    return metadata;
 }
 
 // Entries, sorted by offset, must cover the data exactly: no overlap, no hole, nothing left over.
@@ -183,7 +137,7 @@ WeightFile parse_safetensors(std::span<const uint8_t> file) {
     const auto header_bytes = reader.little_endian<uint64_t>();
     check(header_bytes <= max_header_bytes, "its header claims ", header_bytes,
           " bytes, more than the format's limit of ", max_header_bytes);
-    const json header = parse_header(reader.take(header_bytes));
+    const json header = parse_bounded_json(reader.take(header_bytes), "its JSON header");
     const auto data = reader.take(reader.remaining());
 
     WeightFile result;
@@ -191,7 +145,7 @@ WeightFile parse_safetensors(std::span<const uint8_t> file) {
     std::vector<Entry> entries;
     for (const auto& [name, object] : header.items()) {
         if (name == metadata_key)
-            result.metadata = parse_metadata(object);
+            result.metadata = parse_metadata(object, "its __metadata__");
         else
             entries.push_back(parse_entry(name, object));
     }

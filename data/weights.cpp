@@ -6,6 +6,8 @@
 
 #include "data/byte_reader.h"
 #include "data/file.h"
+#include "data/model_folder.h"
+#include "data/npz.h"
 #include "data/pytorch.h"
 #include "data/safetensors.h"
 #include "tensor/error.h"
@@ -27,15 +29,52 @@ std::string first_bytes(std::span<const uint8_t> bytes) {
     return text.str();
 }
 
+WeightFile parse_zip(std::span<const uint8_t> bytes) {
+    MemoryBudget budget(bytes.size());
+    return is_npz(Archive(bytes, budget)) ? parse_npz(bytes) : parse_pytorch_zip(bytes);
+}
+
 WeightFile parse(std::span<const uint8_t> bytes) {
     check(!bytes.empty(), "is empty");
     // First, because a header length may begin with the bytes of any other magic. Those have no '{' as ninth byte.
     if (bytes.size() > length_bytes && bytes[length_bytes] == '{') return parse_safetensors(bytes);
-    if (starts_with(bytes, "PK\x03\x04")) return parse_pytorch_zip(bytes);
+    if (starts_with(bytes, "PK\x03\x04")) return parse_zip(bytes);
     if (bytes[0] == 0x80) return parse_pytorch_legacy(bytes);  // the PROTO opcode
     check(!starts_with(bytes, "version https://git-lfs"), "is a Git LFS pointer; fetch the file itself (git lfs pull)");
     fail("is not a weight file: it starts with", first_bytes(bytes),
-         "; safetensors or a file written by torch.save is needed");
+         "; safetensors, an .npz or a file written by torch.save is needed");
+}
+
+void check_hash(const WeightFile& file) {
+    const auto promised = file.metadata.find(tensors_sha256_key);
+    if (promised == file.metadata.end()) return;
+    const std::string actual = entries_sha256(file.entries);
+    check(actual == promised->second, "its tensors are not those it was written with: their SHA-256 is ", actual,
+          ", its manifest says ", printable(promised->second));
+}
+
+bool contains(std::initializer_list<std::string_view> known, const std::string& text) {
+    return std::find(known.begin(), known.end(), text) != known.end();
+}
+
+// `format` returns the file's bytes; its Errors are about the entries.
+template <class Format>
+void write_formatted(const std::filesystem::path& path, Format format) {
+    std::vector<uint8_t> bytes;
+    try {
+        bytes = format();
+    } catch (const Error& error) {
+        fail(path.string(), ": ", error.what());
+    }
+    write_file(path, bytes);
+}
+
+StoredState stored_for(const std::filesystem::path& path, const StateDict& state) {
+    try {
+        return to_stored(state);
+    } catch (const Error& error) {
+        fail(path.string(), ": ", error.what());
+    }
 }
 
 }  // namespace
@@ -71,32 +110,52 @@ std::string shared_prefix(const StoredState& entries) {
 }
 
 WeightFile read_weights(const std::filesystem::path& path) {
+    if (std::filesystem::is_directory(path)) return read_model_folder(path);
     const std::vector<uint8_t> bytes = read_file(path);
     try {
-        return parse(bytes);
+        WeightFile file = parse(bytes);
+        check_hash(file);
+        return file;
     } catch (const Error& error) {
         fail(path.string(), ": ", error.what());
     }
+}
+
+std::string entries_sha256(const StoredState& entries) {
+    std::vector<std::string> lines;
+    for (const auto& [name, tensor] : entries)
+        lines.push_back(concat(name, " ", tensor.element->safetensors, " ", shape_text(tensor.sizes), " ",
+                               sha256(tensor.bytes), "\n"));
+    std::sort(lines.begin(), lines.end());
+    std::string text;
+    for (const std::string& line : lines) text += line;
+    return sha256({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+std::string weights_sha256(const std::filesystem::path& path) {
+    return std::filesystem::is_directory(path) ? entries_sha256(read_weights(path).entries) : sha256_file(path);
+}
+
+void write_weights(const std::filesystem::path& path, const StoredState& entries, Metadata metadata) {
+    const std::string ending = path.extension().string();
+    const bool pytorch = contains({".pt", ".pth", ".th", ".bin"}, ending);
+    check(pytorch || contains({".safetensors", ""}, ending), path.string(),
+          ": weights are written to .safetensors, or, ", "for PyTorch, to .pt, .pth, .th or .bin; not to ", ending);
+    metadata[tensors_sha256_key] = entries_sha256(entries);
+    write_formatted(
+        path, [&] { return pytorch ? format_pytorch_zip(entries, metadata) : format_safetensors(entries, metadata); });
+}
+
+void write_weights(const std::filesystem::path& path, const StateDict& state, Metadata metadata) {
+    write_weights(path, stored_for(path, state), std::move(metadata));
 }
 
 void write_safetensors(const std::filesystem::path& path, const StoredState& entries, const Metadata& metadata) {
-    std::vector<uint8_t> bytes;
-    try {
-        bytes = format_safetensors(entries, metadata);
-    } catch (const Error& error) {
-        fail(path.string(), ": ", error.what());
-    }
-    write_file(path, bytes);
+    write_formatted(path, [&] { return format_safetensors(entries, metadata); });
 }
 
 void write_safetensors(const std::filesystem::path& path, const StateDict& state, const Metadata& metadata) {
-    StoredState entries;
-    try {
-        entries = to_stored(state);
-    } catch (const Error& error) {
-        fail(path.string(), ": ", error.what());
-    }
-    write_safetensors(path, entries, metadata);
+    write_safetensors(path, stored_for(path, state), metadata);
 }
 
 }  // namespace lethe

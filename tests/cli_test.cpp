@@ -140,14 +140,32 @@ TEST_F(Cli, AHostilePickleIsRefusedAndNothingRuns) {
     }
 }
 
+TEST_F(Cli, HostileModelFoldersEndInOneSentence) {
+    std::filesystem::create_directory(folder_.path("model"));
+    const auto refused = [&](const std::string& index, const std::string& said) {
+        write("model/model.safetensors.index.json", index);
+        expect_refusal({"inspect", "model"}, said);
+        expect_refusal({"convert", "--weights", "model", "--out", "out.pt"}, said);
+        EXPECT_FALSE(std::filesystem::exists(folder_.path("out.pt")));
+    };
+    refused(R"({"weight_map": {"w": "../../secret"}})", "not the plain name of a file beside it");
+    refused(R"({"weight_map": )" + std::string(1'000'000, '['), "its JSON is nested too deeply");
+}
+
 TEST_F(Cli, WeightsThatDoNotFitAreListedByName) {
     expect_refusal(eval(weights_) + Arguments{"--model", "resnet20"}, "resnet8");
-    expect_refusal(eval(weights_) + Arguments{"--classes", "7"}, "linear.weight");
+    expect_refusal(eval(weights_) + Arguments{"--classes", "7"}, "--classes");
+    expect_refusal(eval(weights_) + Arguments{"--normalize", "imagenet"}, "--normalize");
     expect_refusal(eval(weights_) + Arguments{"--normalize", "grey"}, "grey");
     WeightFile file = read_weights(weights_);
+    write_safetensors(folder_.path("plain"), file.entries);
+    expect_refusal(eval("plain"), "--model");
+    expect_refusal(eval("plain") + Arguments{"--model", "resnet8", "--classes", "7"}, "linear.weight");
     StateDict state = file.state();
     state[0].second.mutable_data()[3] = std::numeric_limits<float>::quiet_NaN();
-    write_safetensors(folder_.path("nan"), state, file.metadata);
+    write_safetensors(folder_.path("changed"), state, file.metadata);
+    expect_refusal(eval("changed"), "its tensors are not those it was written with");
+    write_weights(folder_.path("nan"), state, file.metadata);
     expect_refusal(eval("nan"), "NaN");
 }
 
@@ -298,6 +316,57 @@ TEST_F(Cli, ConvertedWeightsGiveTheSameLogitsForAnyThreadCount) {
     ASSERT_EQ(lethe(eval(weights_) + Arguments{"--threads", "1", "--logits", "one"}).code, 0);
     ASSERT_EQ(lethe(eval("copy.safetensors") + Arguments{"--threads", "2", "--logits", "two"}).code, 0);
     EXPECT_EQ(sha256_file(folder_.path("one")), sha256_file(folder_.path("two")));
+}
+
+// In a file as PyTorch reads it, under the names and in the types of the file that it came from.
+TEST_F(Cli, UnlearnedWeightsAreWrittenLikeTheOriginal) {
+    StoredState original;
+    for (const auto& [name, tensor] : read_weights(weights_).state()) {
+        const bool counter = tensor.dtype() == DType::int64;
+        original.emplace_back("module." + name,
+                              to_stored(tensor, element_info(counter ? Element::int32 : Element::float64)));
+    }
+    write_weights(folder_.path("original.pt"), original, {});
+    const Arguments plain{"--model", "resnet8", "--normalize", "cifar10"};
+    const ProgramResult run =
+        lethe(Arguments{"unlearn", "--weights", "original.pt", "--data", "synthetic:0:64", "--forget", "random:0:4",
+                        "--methods", "neggrad", "--stop-margin", "1000", "--max-steps", "2", "--out", "run"} +
+              plain);
+    ASSERT_TRUE(run.code == 0 || run.code == 3 || run.code == 4) << run.err;
+    const Arguments convert{"convert", "--weights", "run/neggrad/weights.safetensors"};
+    ASSERT_EQ(lethe(convert + Arguments{"--like", "original.pt", "--out", "new.pt"}).code, 0);
+    const WeightFile edited = read_weights(folder_.path("run/neggrad/weights.safetensors"));
+    const WeightFile written = read_weights(folder_.path("new.pt"));
+    EXPECT_EQ(written.format, "pytorch-zip");
+    ASSERT_EQ(written.entries.size(), original.size());
+    bool changed = false;
+    for (std::size_t i = 0; i < original.size(); ++i) {
+        const auto& [name, tensor] = written.entries[i];
+        EXPECT_EQ(name, original[i].first);
+        EXPECT_EQ(tensor.element, original[i].second.element) << name;
+        EXPECT_TRUE(identical(to_tensor(tensor), edited.state()[i].second)) << name;
+        changed |= tensor.bytes != original[i].second.bytes;
+    }
+    EXPECT_TRUE(changed) << "two steps of NegGrad moved nothing";
+    EXPECT_EQ(lethe(eval("new.pt")).code, 0) << "the manifest travels in it";
+
+    expect_refusal(convert + Arguments{"--like", "cifar/test_batch.bin", "--out", "x.pt"}, "test_batch.bin");
+    expect_refusal(convert + Arguments{"--naming", "german", "--out", "x.pt"}, "german");
+    expect_refusal(convert + Arguments{"--naming", "own", "--like", "original.pt", "--out", "x.pt"}, "--naming");
+    expect_refusal(convert + Arguments{"--out", "x.onnx"}, ".onnx");
+    EXPECT_FALSE(std::filesystem::exists(folder_.path("x.pt")));
+}
+
+TEST_F(Cli, ConvertOnAFullDiskLosesNothing) {
+    for (const char* out : {"new.pt", "new.safetensors"}) {
+        write(out, "old");
+        const ProgramResult result =
+            run_lethe({"convert", "--weights", weights_, "--out", out}, folder_.path(), -1, 100'000);
+        EXPECT_EQ(result.code, 1);
+        EXPECT_THAT(result.err, HasSubstr(out));
+        EXPECT_EQ(read_text(folder_.path(out)), "old");
+    }
+    expect_refusal({"convert", "--weights", weights_, "--out", "/dev/full"}, "/dev/full");
 }
 
 class PublishedCheckpoint : public testing::TestWithParam<std::tuple<const char*, const char*, int>> {};

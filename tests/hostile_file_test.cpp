@@ -5,6 +5,9 @@
 
 #include <cstring>
 
+#include "data/archive.h"
+#include "data/model_folder.h"
+#include "data/npz.h"
 #include "data/pytorch.h"
 #include "data/safetensors.h"
 #include "tests/support/compare.h"
@@ -152,6 +155,73 @@ TEST(HostileFile, ZipEntriesThatAreShorterThanTheySay) {
     replace_last(file, raw(uint32_t{1000}), raw(uint32_t{48 * mebibyte}));
     EXPECT_THAT(refusal(parse_pytorch_zip, file, 8 * mebibyte),
                 HasSubstr("entry a/data.pkl is damaged (it claims 50331648 bytes"));
+}
+
+// ---- NumPy arrays
+// ---------------------------------------------------------------------------------------------------------
+
+// An archive of one array w.npy with this header (of format version 2) and data.
+std::string one_array(const std::string& header, const std::string& data) {
+    const std::string array = "\x93NUMPY\x02\x00"s + raw(static_cast<uint32_t>(header.size())) + header + data;
+    const auto bytes = format_archive({{"w.npy", {reinterpret_cast<const uint8_t*>(array.data()), array.size()}}});
+    return {bytes.begin(), bytes.end()};
+}
+
+std::string array_refusal(const std::string& header, const std::string& data = "") {
+    return refusal(parse_npz, one_array(header, data));
+}
+
+std::string array_header(const std::string& shape, const std::string& more = "") {
+    return "{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + ", " + more + "}\n";
+}
+
+TEST(HostileFile, ArraysWithHostileHeaders) {
+    const std::string good = one_array(array_header("(1,)"), raw(1.0f));
+    EXPECT_EQ(parse_npz({reinterpret_cast<const uint8_t*>(good.data()), good.size()}).entries.size(), 1u);
+    EXPECT_THAT(array_refusal(array_header("(9223372036854775808,)")), HasSubstr("a tuple of integers below 2^63"));
+    EXPECT_THAT(array_refusal(array_header("(9223372036854775807,)")), HasSubstr("more than 2^40 elements"));
+    EXPECT_THAT(array_refusal(array_header("(1048576, 1048576, 0, 1048576)")), HasSubstr("more than 2^40 elements"));
+    EXPECT_THAT(array_refusal(array_header("(-1,)")), HasSubstr("one of its sizes is negative (-1)"));
+    EXPECT_THAT(array_refusal(array_header("(2,)"), raw(1.0f)), HasSubstr("its shape [2] needs 8 bytes, it has 4"));
+    EXPECT_THAT(array_refusal(array_header("(" + repeat("1, ", 100) + ")"), raw(1.0f)), HasSubstr("100 dimensions"));
+    EXPECT_THAT(array_refusal(array_header(repeat("(", 9000))), HasSubstr("its header is damaged"));
+    EXPECT_THAT(array_refusal(array_header(repeat("(", million))), HasSubstr("bytes, at most 10000 are read"));
+    EXPECT_THAT(array_refusal(array_header("(1,)", "'shape': (2,)"), raw(1.0f)), HasSubstr("has 'shape' twice"));
+    EXPECT_THAT(array_refusal(array_header("__import__('os').system('true')")), HasSubstr("header is damaged"));
+    EXPECT_THAT(array_refusal("{'descr': '<f4'}"), HasSubstr("must have 'descr', 'fortran_order' and 'shape'"));
+    EXPECT_THAT(refusal(parse_npz, bomb("w.npy", 96 * mebibyte)),
+                HasSubstr("far more memory than the file's size explains"));
+}
+
+TEST(HostileFile, ArchivesThatPointOutOfThemselves) {
+    for (const char* name : {"../w.npy", "/w.npy", "a/../w.npy", "a\\w.npy"}) {
+        const auto bytes = format_archive({{name, {}}});
+        EXPECT_THAT(refusal(parse_npz, {bytes.begin(), bytes.end()}), HasSubstr("which points out of the archive"));
+    }
+}
+
+// ---- settings in JSON
+// ---------------------------------------------------------------------------------------------------------
+
+TEST(HostileFile, SettingsInJson) {
+    const std::string deep = R"({"weight_map":)" + repeat("[", million) + repeat("]", million) + "}";
+    const std::string objects = R"({"weight_map":)" + repeat(R"({"a":)", million);
+    const std::string huge = R"({"weight_map":{},"image_size":[1,9223372036854775808,9223372036854775808],)"
+                             R"("size":9223372036854775808})";
+    const std::string many = "{\"a\":[" + repeat("0,", 6 * million) + "0]}";
+    for (const auto parse : {parse_model_config, parse_preprocessor_config}) {
+        EXPECT_THAT(refusal(parse, deep), HasSubstr("its JSON is nested too deeply"));
+        EXPECT_THAT(refusal(parse, objects), HasSubstr("its JSON is nested too deeply"));
+        EXPECT_THAT(refusal(parse, "{\"a\": {}"), HasSubstr("is not valid JSON"));
+        EXPECT_THAT(refusal(parse, huge), HasSubstr("is not a whole number from 1 to 16384"));
+    }
+    EXPECT_THAT(refusal(parse_shard_index, many, 512 * mebibyte), HasSubstr("its JSON has more than 5000000 parts"));
+    EXPECT_THAT(refusal(parse_shard_index, deep), HasSubstr("its JSON is nested too deeply"));
+    EXPECT_THAT(refusal(parse_shard_index, R"({"weight_map":{"w":"../../../etc/shadow"}})"),
+                HasSubstr("puts 'w' into '../../../etc/shadow', which is not the plain name"));
+    std::string map = "\"w\":\"w\"";
+    for (int i = 0; i < 10'001; ++i) map += concat(",\"", i, "\":\"", i, "\"");
+    EXPECT_THAT(refusal(parse_shard_index, R"({"weight_map":{)" + map + "}}"), HasSubstr("more than 10000 shards"));
 }
 
 }  // namespace

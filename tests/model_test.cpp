@@ -122,6 +122,25 @@ TEST(Model, TheReferencesCifar100ResNetIsOurs) {
     for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(identical(loaded[i].second, ours[i].second));
 }
 
+// Names as transformers' modeling_resnet.py builds them.
+TEST(Model, HuggingFacesResNetIsOurs) {
+    const Model source({.arch = "resnet50"}, 1);
+    const StateDict theirs = state_under(source, "huggingface");
+    const auto is_at = [&](std::size_t i, const char* name) { return theirs[i].first == name; };
+    EXPECT_TRUE(is_at(0, "resnet.embedder.embedder.convolution.weight")) << theirs[0].first;
+    EXPECT_TRUE(is_at(4, "resnet.embedder.embedder.normalization.running_var")) << theirs[4].first;
+    EXPECT_TRUE(is_at(6, "resnet.encoder.stages.0.layers.0.layer.0.convolution.weight")) << theirs[6].first;
+    EXPECT_TRUE(is_at(19, "resnet.encoder.stages.0.layers.0.layer.2.normalization.weight")) << theirs[19].first;
+    EXPECT_TRUE(is_at(24, "resnet.encoder.stages.0.layers.0.shortcut.convolution.weight")) << theirs[24].first;
+    EXPECT_TRUE(is_at(25, "resnet.encoder.stages.0.layers.0.shortcut.normalization.weight")) << theirs[25].first;
+    EXPECT_TRUE(is_at(theirs.size() - 2, "classifier.1.weight"));
+    Model model({.arch = "resnet50"});
+    model.load_state(theirs);
+    EXPECT_EQ(model.spec().naming, "huggingface");
+    const StateDict ours = source.state(), loaded = model.state();
+    for (std::size_t i = 0; i < ours.size(); ++i) EXPECT_TRUE(identical(loaded[i].second, ours[i].second));
+}
+
 TEST(Model, TorchvisionsOldDenseNetNamesLoad) {
     const Model source({.arch = "densenet121"}, 1);
     const StateDict old = state_under(source, "torchvision-2017");

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "data/file.h"
+#include "data/npz.h"
 #include "data/pytorch.h"
 #include "tensor/allocator.h"
 #include "tests/support/compare.h"
@@ -94,6 +95,22 @@ INSTANTIATE_TEST_SUITE_P(Weights, TorchFile, testing::Values("dtypes", "strided"
 TEST(Weights, DeflatedEntriesAreRead) { expect_golden(read_weights(golden("deflated.zip.pt")), "strided"); }
 
 TEST(Weights, ViewsOfStoragesAreRead) { expect_golden(read_weights(golden("old_views.legacy.pt")), "old_views"); }
+
+TEST(Weights, NumpyArchivesAreReadAsNumpyDoes) {
+    for (const char* name : {"arrays.npz", "deflated.npz"}) {
+        const WeightFile file = read_weights(golden(name));
+        EXPECT_EQ(file.format, "npz");
+        expect_golden(file, "arrays");
+    }
+}
+
+TEST(Weights, UnsupportedArraysAreNamed) {
+    const std::string entry = "entry 'weight': ";
+    EXPECT_THAT(refusal(golden("objects.npz")), HasSubstr(entry + "holds Python objects, which are never read"));
+    EXPECT_THAT(refusal(golden("records.npz")), HasSubstr(entry + "is an array of records"));
+    EXPECT_THAT(refusal(golden("big_endian.npz")), HasSubstr(entry + "is big-endian ('>f4')"));
+    EXPECT_THAT(refusal(golden("complex.npz")), HasSubstr(entry + "has the type '<c8', which is not supported"));
+}
 
 TEST(Weights, PublishedCheckpointsAreRead) {
     const std::string path = shared_path("weights/resnet20-12fca82f.th");
@@ -191,11 +208,13 @@ TEST(Weights, OtherFilesAreNotWeights) {
     EXPECT_THAT(refusal_of(std::string("\x80\0\0\0\0\0\0\0{", 9)), HasSubstr("truncated: 128 bytes"));
 }
 
-const char* const good_files[] = {"dtypes.zip.pt",    "dtypes.legacy.pt", "strided.zip.pt",     "strided.legacy.pt",
-                                  "nested.legacy.pt", "deflated.zip.pt",  "old_views.legacy.pt"};
+const char* const good_files[] = {"dtypes.zip.pt",       "dtypes.legacy.pt", "strided.zip.pt",
+                                  "strided.legacy.pt",   "nested.legacy.pt", "deflated.zip.pt",
+                                  "old_views.legacy.pt", "arrays.npz",       "deflated.npz"};
 
 // In memory: thousands of small files would test the disk.
 WeightFile parse(const std::string& name, std::span<const uint8_t> bytes) {
+    if (name.ends_with(".npz")) return parse_npz(bytes);
     return name.find(".zip.") != std::string::npos ? parse_pytorch_zip(bytes) : parse_pytorch_legacy(bytes);
 }
 

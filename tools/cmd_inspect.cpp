@@ -17,7 +17,7 @@ public:
     explicit InspectCommand(CLI::App& root)
         : Command(root, "inspect", "look into a weight file; list models, methods and switches",
                   "lethe inspect resnet20.safetensors") {
-        app().add_option("file", file, "weight file: safetensors or PyTorch")->type_name("FILE");
+        app().add_option("file", file, "weight file or folder, as --weights of other commands")->type_name("FILE");
         flag("models", models, "list the architectures");
         flag("methods", list_methods, "list the unlearning methods");
         flag("switches", switches, "list the compatibility switches and the presets");
@@ -116,7 +116,7 @@ void InspectCommand::print_switches(Json& json) const {
 
 void InspectCommand::print_file(Json& json) const {
     const WeightFile weights = read_weights(file);
-    say(concat(file, ": ", weights.format, ", ", weights.entries.size(), " tensors, SHA-256 ", sha256_file(file)));
+    say(concat(file, ": ", weights.format, ", ", weights.entries.size(), " tensors, SHA-256 ", weights_sha256(file)));
     Json entries = Json::array();
     int64_t elements = 0, bad = 0;
     for (const auto& [key, value] : weights.metadata) say(concat("  ", key, " = ", value));

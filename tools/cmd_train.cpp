@@ -10,6 +10,7 @@
 #include "tools/progress.h"
 #include "tools/recipes.h"
 #include "tools/train_log.h"
+#include "unlearn/manifest.h"
 #include "unlearn/trace.h"
 #include "unlearn/train.h"
 
@@ -141,7 +142,7 @@ private:
 };
 
 void TrainCommand::write_model(const Model& model, const std::filesystem::path& path) const {
-    write_safetensors(path, model.state(), manifest);
+    write_weights(path, model.state(), manifest);
 }
 
 void TrainCommand::end_epoch(Training& training, const EpochTrace& epoch, const RunDirectory& directory,
@@ -241,6 +242,8 @@ int TrainCommand::run() {
     manifest = manifest_of(model.spec());
     manifest["lethe.trained_on"] = train.source;
     manifest["lethe.trained_on_sha256"] = train.hash();
+    manifest["lethe.trained_images"] =
+        concat(data.indices.empty() ? train.size() : data.indices.size(), " of ", train.size(), " of the train split");
     say(concat(device_line(), "; ", spec.arch, " on ", data.indices.empty() ? train.size() : data.indices.size(),
                " images of ", data_source));
     if (!directory.has(weights_file_name)) train_model(model, data, directory);  // it is written last

@@ -102,7 +102,7 @@ Json UnlearnCommand::switch_table() const {
 // Content hashes of everything the run reads: a run is continued only with the very same bytes.
 void UnlearnCommand::check_inputs(const RunDirectory& directory, const Dataset& train, const Dataset& test) const {
     const Json inputs{{"weights", weights_file},
-                      {"weights_sha256", sha256_file(weights_file)},
+                      {"weights_sha256", weights_sha256(weights_file)},
                       {"train_sha256", train.hash()},
                       {"test_sha256", test.hash()},
                       {"switches", switch_table()}};
@@ -125,6 +125,7 @@ int UnlearnCommand::run() {
     run_options.validate();  // before anything is written
 
     const std::unique_ptr<Model> model = load_model();
+    run_options.source_metadata = weights_metadata;
     check(!data_source.empty(), "unlearn: give --data, for example --data cifar10:DIR or --data synthetic");
     Dataset train = load_dataset(data_source, Split::train), test = load_dataset(data_source, Split::test);
     if (run_options.unlearn.switches.utk_double_scale) train.pixel_scale = test.pixel_scale = 1.0f / 255.0f;

@@ -10,6 +10,7 @@
 #include "tensor/backend.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
+#include "unlearn/manifest.h"
 
 namespace lethe::tools {
 
@@ -73,7 +74,9 @@ std::string Command::device_line() const {
 }
 
 void Command::model_options(bool required) {
-    auto* weights = option("weights", weights_file, "weights: safetensors or a PyTorch file (.pt, .pth, .th)");
+    auto* weights =
+        option("weights", weights_file,
+               "weights: safetensors, a PyTorch file (.pt, .pth, .th, .bin), .npz, or a Hugging Face folder");
     weights->type_name("FILE");
     if (required) weights->required();
     option("model", model_name, "architecture (lethe inspect --models); default: what the weights file says");
@@ -100,25 +103,13 @@ const std::vector<std::string>& Command::free_keys() {
     return keys;
 }
 
-std::unique_ptr<Model> Command::load_model() {
-    const WeightFile file = read_weights(weights_file);
-    ModelSpec spec;
-    const auto manifest = spec_from_manifest(file.metadata);
-    if (manifest) {
-        spec = *manifest;
-        check(model_name.empty() || model_name == spec.arch, weights_file, " holds a ", spec.arch, ", not a ",
-              model_name);
-    } else {
-        check(!model_name.empty(), weights_file, " does not say which architecture it is for; give --model");
-        spec.arch = model_name;
-        spec.classes = classes > 0 ? classes : 10;
-        if (normalize.empty())
-            std::cerr << "lethe: warning: no --normalize given and the weights file does not say; using raw pixels\n";
-    }
-    if (!stem.empty()) spec.stem = stem;
-    if (classes > 0) spec.classes = classes;
-    if (image_size > 0) spec.image_size = image_size;
-    if (!normalize.empty()) set_normalization(spec, normalize);
+std::unique_ptr<Model> Command::load_model() { return load_model(read_weights(weights_file)); }
+
+std::unique_ptr<Model> Command::load_model(const WeightFile& file) {
+    const ModelSpec spec = agreed_spec(weights_file, file.metadata, {model_name, stem, classes, image_size, normalize});
+    if (normalize.empty() && !file.metadata.contains("lethe.mean"))
+        std::cerr << "lethe: warning: no --normalize given and the weights file does not say; using raw pixels\n";
+    weights_metadata = file.metadata;
     auto model = std::make_unique<Model>(spec, std::nullopt);
     try {
         model->load_state(file.state());

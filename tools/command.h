@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/weights.h"
 #include "nn/model.h"
 #include "unlearn/run_directory.h"
 
@@ -54,6 +55,7 @@ protected:
 
     // --weights with its manifest, or --model; checks that they agree. On the device.
     std::unique_ptr<Model> load_model();
+    std::unique_ptr<Model> load_model(const WeightFile& file);  // --weights, read already
     // Prints unless --quiet.
     void say(const std::string& text) const;
     // Writes `value` to --json when that was given.
@@ -70,6 +72,7 @@ protected:
     std::string model_name, weights_file, normalize, data_source;
     std::string stem;
     int64_t classes = 0, image_size = 0;
+    Metadata weights_metadata;  // of --weights, after load_model()
 
 private:
     void choose_device();

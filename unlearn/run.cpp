@@ -9,6 +9,7 @@
 #include "data/split.h"
 #include "data/weights.h"
 #include "tensor/error.h"
+#include "unlearn/manifest.h"
 #include "unlearn/pictures.h"
 #include "unlearn/trace.h"
 
@@ -330,9 +331,11 @@ MethodResult Run::unlearn_with(const Method& method) {
         result.verdict = Verdict::diverged;
         result.reason = finite ? "retained accuracy is near chance: the classifier collapsed" : "logits are not finite";
     }
-    std::map<std::string, std::string> manifest = manifest_of(model->spec());
+    Metadata manifest = manifest_of(model->spec());
     manifest["lethe.unlearned"] = method.name;
-    write_safetensors(directory_.file(method.name + "/weights.safetensors"), model->state(), manifest);
+    for (const auto& [key, value] : options_.source_metadata)
+        if (key.starts_with("lethe.trained_") || key == "lethe.class_names") manifest[key] = value;
+    write_weights(directory_.file(method.name + "/weights.safetensors"), model->state(), manifest);
     Json json = lethe::to_json(result);
     json["weights_sha256"] = sha256_file(directory_.file(method.name + "/weights.safetensors"));
     directory_.write_json(done, json);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/weights.h"
 #include "unlearn/metrics.h"
 #include "unlearn/pgd.h"
 #include "unlearn/run_directory.h"
@@ -34,6 +35,7 @@ struct RunOptions {
     int64_t retain_limit = 0;        // evaluate at most this many of D_r, evenly spread; 0 = all
     uint64_t seed = 0;
     double checkpoint_seconds = 5;  // at most this much work is lost by a kill
+    Metadata source_metadata;       // of the weights' file; what was trained on is passed on to the unlearned weights
 
     void validate() const;  // throws Error naming the option and its range
 };

@@ -2,7 +2,6 @@
 
 #include <ctime>
 #include <fstream>
-#include <sstream>
 
 #include "data/file.h"
 #include "data/weights.h"
@@ -57,13 +56,6 @@ void check_same_run(const std::filesystem::path& path, const Json& old_config, c
     }
 }
 
-std::string joined(const std::vector<float>& values) {
-    std::ostringstream out;
-    out.precision(9);
-    for (std::size_t i = 0; i < values.size(); ++i) out << (i > 0 ? "," : "") << values[i];
-    return out.str();
-}
-
 }  // namespace
 
 RunDirectory::RunDirectory(const std::filesystem::path& path, const std::string& command, const Json& config,
@@ -105,38 +97,6 @@ Json environment(Device device) {
     return {{"lethe", LETHE_VERSION},        {"compiler", concat("g++ ", __VERSION__)},
             {"processor", processor_name()}, {"backend", backend(device).description()},
             {"threads", threads()},          {"time", now_utc()}};
-}
-
-std::map<std::string, std::string> manifest_of(const ModelSpec& spec) {
-    return {{"lethe.arch", spec.arch},       {"lethe.classes", std::to_string(spec.classes)},
-            {"lethe.stem", spec.stem},       {"lethe.image_size", std::to_string(spec.image_size)},
-            {"lethe.naming", spec.naming},   {"lethe.mean", joined(spec.mean)},
-            {"lethe.std", joined(spec.std)}, {"format", "pt"}};
-}
-
-std::optional<ModelSpec> spec_from_manifest(const std::map<std::string, std::string>& metadata) {
-    if (!metadata.contains("lethe.arch")) return std::nullopt;
-    const auto value = [&](const std::string& key) {
-        const auto found = metadata.find(key);
-        check(found != metadata.end(), "weight file: its manifest has no entry ", key);
-        return found->second;
-    };
-    const auto number = [&](const std::string& key) {
-        try {
-            return std::stoll(value(key));
-        } catch (const std::logic_error&) {
-            fail("weight file: its manifest says ", key, " = '", value(key), "', which is not a number");
-        }
-    };
-    ModelSpec spec;
-    spec.arch = value("lethe.arch");
-    spec.stem = value("lethe.stem");
-    spec.classes = number("lethe.classes");
-    // Files of 0.1 before these two existed lack them; the defaults are what they meant.
-    if (metadata.contains("lethe.image_size")) spec.image_size = number("lethe.image_size");
-    if (metadata.contains("lethe.naming")) spec.naming = value("lethe.naming");
-    set_normalization(spec, value("lethe.mean") + "/" + value("lethe.std"));
-    return spec;
 }
 
 void save_checkpoint(const std::filesystem::path& path, const StateDict& weights, const StateDict& optimizer,

@@ -39,11 +39,6 @@ private:
 // Where and with what this program runs: version, compiler, processor, backend, threads, time.
 Json environment(Device device);
 
-// The manifest that travels in a weight file's metadata: how to build the model again.
-std::map<std::string, std::string> manifest_of(const ModelSpec& spec);
-// The model described by a weight file's metadata; nullopt when it has none.
-std::optional<ModelSpec> spec_from_manifest(const std::map<std::string, std::string>& metadata);
-
 // Checkpoints: a StateDict per part and numbers, in one safetensors file.
 void save_checkpoint(const std::filesystem::path& path, const StateDict& weights, const StateDict& optimizer,
                      const std::map<std::string, std::string>& numbers);

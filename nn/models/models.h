@@ -20,6 +20,9 @@ std::unique_ptr<Module> build_resnet(const ModelSpec& spec, Seed seed, const std
 // The names of github.com/csm9493/L2UL, resnet_cifar100.py, for the stem "cifar": conv1.0,
 // conv2_x.0.residual_function.0, shortcut.0, fc.
 Naming l2ul_resnet_naming();
+// The names of Hugging Face's ResNetForImageClassification, whose ResNets are these: resnet.embedder.embedder,
+// resnet.encoder.stages.0.layers.0.layer.0, shortcut, classifier.1.
+Naming huggingface_resnet_naming();
 
 // Sandler et al., CVPR 2018, table 2, with torchvision's parameter names. Stems: "imagenet", and "cifar" with a first
 // convolution of stride 1.

@@ -20,7 +20,7 @@ Architecture imagenet(const char* name, std::vector<int64_t> blocks, bool bottle
             "torchvision ResNet",
             {"imagenet", "cifar", "cifar-maxpool"},
             224,
-            {l2ul_resnet_naming()},
+            {l2ul_resnet_naming(), huggingface_resnet_naming()},
             [blocks = std::move(blocks), bottleneck](const ModelSpec& spec, Seed seed) {
                 return build_resnet(spec, seed, blocks, bottleneck);
             }};

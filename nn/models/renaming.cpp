@@ -53,6 +53,23 @@ Naming l2ul_resnet_naming() {
     return naming("l2ul-cifar100", "conv2_x.0.residual_function.0.weight", table);
 }
 
+Naming huggingface_resnet_naming() {
+    Renaming table;
+    table.prefixes = {{"resnet.embedder.embedder.convolution.", "conv1."},
+                      {"resnet.embedder.embedder.normalization.", "bn1."},
+                      {"classifier.1.", "fc."}};
+    for (int stage = 0; stage < 4; ++stage)
+        table.prefixes.emplace_back("resnet.encoder.stages." + std::to_string(stage) + ".layers.",
+                                    "layer" + std::to_string(stage + 1) + ".");
+    table.insides = {{".shortcut.convolution.", ".downsample.0."}, {".shortcut.normalization.", ".downsample.1."}};
+    for (int layer = 0; layer < 3; ++layer) {
+        const std::string theirs = ".layer." + std::to_string(layer), ours = std::to_string(layer + 1) + ".";
+        table.insides.emplace_back(theirs + ".convolution.", ".conv" + ours);
+        table.insides.emplace_back(theirs + ".normalization.", ".bn" + ours);
+    }
+    return naming("huggingface", "resnet.embedder.embedder.convolution.weight", table);
+}
+
 Naming old_densenet_naming() {
     Renaming table;
     table.insides = {

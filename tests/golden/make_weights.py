@@ -9,6 +9,7 @@ order, floats as C99 hexadecimal.
 """
 
 import collections
+import hashlib
 import io
 import os
 import pickle
@@ -19,6 +20,10 @@ import numpy
 import torch
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "weights")
+
+
+SAFETENSORS = {"float16": "F16", "float32": "F32", "float64": "F64", "int8": "I8", "int16": "I16", "int32": "I32",
+               "int64": "I64", "uint8": "U8", "bool": "BOOL"}
 
 
 def value_text(value):
@@ -143,6 +148,31 @@ def repacked():
             new.writestr(zipfile.ZipInfo("strided.zip/byteorder"), order)
 
 
+def npz():
+    """NumPy's archives: every type it has in both orders, plain and deflated."""
+    values = numpy.array([[0.0, -0.0, 1.5], [numpy.inf, 1e-7, 0.1]])
+    arrays = {f"float{bits}": values.astype(f"float{bits}") for bits in (16, 32, 64)}
+    integers = numpy.array([[0, 1, -1], [127, -128, 5]])
+    arrays.update({f"int{bits}": integers.astype(f"int{bits}") for bits in (8, 16, 32, 64)})
+    arrays["uint8"] = numpy.array([0, 255], dtype=numpy.uint8)
+    arrays["bool"] = numpy.array([True, False])
+    arrays["scalar"] = numpy.array(42)
+    arrays["none"] = numpy.zeros((0, 3), dtype=numpy.float32)
+    arrays["fortran"] = numpy.asfortranarray(numpy.arange(24.0, dtype=numpy.float32).reshape(2, 3, 4))
+    arrays["layer/transposed"] = numpy.arange(6).reshape(2, 3).T
+    numpy.savez(os.path.join(FOLDER, "arrays.npz"), **arrays)
+    numpy.savez_compressed(os.path.join(FOLDER, "deflated.npz"), **arrays)
+    lines = sorted(f"{key} {SAFETENSORS[array.dtype.name]} {list(array.shape)} "
+                   f"{hashlib.sha256(numpy.ascontiguousarray(array).tobytes()).hexdigest()}\n"
+                   for key, array in arrays.items())
+    with open(os.path.join(FOLDER, "arrays.sha256"), "w", encoding="ascii") as out:
+        print(hashlib.sha256("".join(lines).encode()).hexdigest(), file=out)
+    write_expected("arrays", {key: torch.from_numpy(array.copy()) for key, array in arrays.items()})
+    for name, array in (("objects", numpy.array([None, "text"], dtype=object)), ("records", numpy.zeros(2, "f4,i4")),
+                        ("big_endian", numpy.zeros(2, ">f4")), ("complex", numpy.zeros(2, "c8"))):
+        numpy.savez(os.path.join(FOLDER, name + ".npz"), weight=array)
+
+
 class Hostile:
     """What pickle allows and a reader of weights must not do: this file runs a command when Python unpickles it."""
 
@@ -169,4 +199,5 @@ if __name__ == "__main__":
     nested()
     old_views()
     repacked()
+    npz()
     refused()
