@@ -20,7 +20,13 @@ Var max_pool2d(const Var& x, const Pool2d& op);
 Var avg_pool2d(const Var& x, const Pool2d& op);
 Var concat_channels(const std::vector<Var>& parts);    // [N,Ci,H,W] -> [N,sum Ci,H,W]
 Var global_avg_pool(const Var& x);                     // [N,C,H,W] -> [N,C]
-Var linear(const Var& x, const Var& w, const Var& b);  // [N,F], [O,F], [O] -> [N,O]
+Var linear(const Var& x, const Var& w, const Var& b);  // [N,F] or [N,T,F], [O,F], [O] -> [N,O] or [N,T,O]
+// Of transformers; x [N,T,F].
+Var tokens(const Var& patches, const Var& class_token, const Var& position);  // [N,D,H,W] -> [N,1+H*W,D]
+Var first_token(const Var& x);                                                // [N,T,F] -> [N,F]
+Var layer_norm(const Var& x, const Var& gamma, const Var& beta, float eps);
+Var attention(const Var& qkv, int64_t heads);  // [N,T,3D] -> [N,T,D]
+Var dropout(const Var& x, const Dropout& op);
 Var shortcut_a(const Var& x, int64_t channels, int64_t stride);
 Var normalize(const Var& x, const Tensor& mean, const Tensor& std);
 
@@ -31,6 +37,7 @@ Var unary(Unary op, const Var& x);
 Var binary(Binary op, const Var& a, const Var& b);
 inline Var relu(const Var& x) { return unary(Unary::relu, x); }
 inline Var relu6(const Var& x) { return unary(Unary::relu6, x); }
+inline Var gelu(const Var& x) { return unary(Unary::gelu, x); }
 inline Var square(const Var& x) { return unary(Unary::square, x); }
 inline Var add(const Var& a, const Var& b) { return binary(Binary::add, a, b); }
 inline Var sub(const Var& a, const Var& b) { return binary(Binary::sub, a, b); }

@@ -1,11 +1,10 @@
 #include "cpu/conv2d_plan.h"
 
-#include <omp.h>
-
 #include <array>
 #include <atomic>
 
 #include "cpu/chunks.h"
+#include "cpu/one_omp_thread.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
 
@@ -26,22 +25,6 @@ dnnl::stream& stream() {
     thread_local dnnl::stream instance(engine());
     return instance;
 }
-
-// While alive, OpenMP regions started by this thread have one thread.
-class OneOmpThread {
-public:
-    OneOmpThread() : previous_(omp_get_max_threads()) {
-        if (previous_ != 1) omp_set_num_threads(1);
-    }
-    ~OneOmpThread() {
-        if (previous_ != 1) omp_set_num_threads(previous_);
-    }
-    OneOmpThread(const OneOmpThread&) = delete;
-    OneOmpThread& operator=(const OneOmpThread&) = delete;
-
-private:
-    int previous_;
-};
 
 struct Descs {
     memory::desc x, w, w_plain, y;

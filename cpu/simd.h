@@ -132,6 +132,18 @@ struct Kernels {
     void (*linear_grad_w)(const float* grad_y, const float* x, float* grad_w, int64_t rows, int64_t in, int64_t out,
                           int64_t begin, int64_t end);
 
+    // Each row of x [rows,features]: see Backend::layer_norm. mean and inv_std [rows] are written.
+    void (*layer_norm)(const float* x, const float* gamma, const float* beta, float eps, float* y, float* mean,
+                       float* inv_std, int64_t rows, int64_t features);
+    void (*layer_norm_grad_x)(const float* grad_y, const float* x, const float* gamma, const float* mean,
+                              const float* inv_std, float* grad_x, int64_t rows, int64_t features);
+    // sums[features] += g and products[features] += g (x - mean) inv_std over the rows
+    void (*layer_norm_grad_sums)(const float* grad_y, const float* x, const float* mean, const float* inv_std,
+                                 int64_t rows, int64_t features, double* sums, double* products);
+    // Each row becomes softmax(scale * row); and each row of g = d(loss)/d(p) becomes d(loss)/d(row), p the softmax.
+    void (*softmax_rows)(float* x, float scale, int64_t rows, int64_t columns);
+    void (*softmax_rows_grad)(const float* p, float* g, float scale, int64_t rows, int64_t columns);
+
     // One row of logits: probabilities, and the loss for `label` with label smoothing.
     float (*softmax_cross_entropy)(const float* logits, int64_t label, float smoothing, float* probabilities,
                                    int64_t classes);

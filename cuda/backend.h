@@ -87,6 +87,16 @@ protected:
     Tensor linear_grad_x_impl(const Tensor& grad_y, const Tensor& w) override;
     Tensor linear_grad_w_impl(const Tensor& grad_y, const Tensor& x) override;
     Tensor column_sum_impl(const Tensor& x) override;
+    Tensor tokens_impl(const Tensor& patches, const Tensor& class_token, const Tensor& position) override;
+    Tensor tokens_grad_impl(const Tensor& grad_y, const Shape& patches, DType dtype) override;
+    Tensor layer_norm_impl(const Tensor& x, const Tensor& gamma, const Tensor& beta, float eps,
+                           LayerNormSaved& saved) override;
+    LayerNormGrads layer_norm_grad_impl(const Tensor& grad_y, const Tensor& x, const Tensor& gamma,
+                                        const LayerNormSaved& saved, bool want_x, bool want_affine) override;
+    Tensor attention_impl(const Tensor& qkv, int64_t heads, Tensor* probabilities) override;
+    Tensor attention_grad_impl(const Tensor& grad_y, const Tensor& qkv, int64_t heads,
+                               const Tensor& probabilities) override;
+    Tensor dropout_factors_impl(const Shape& shape, const Dropout& op) override;
     Tensor shortcut_a_impl(const Tensor& x, int64_t channels, int64_t stride) override;
     Tensor shortcut_a_grad_impl(const Tensor& grad_y, const Shape& x, int64_t stride) override;
     void copy_channels_impl(const Tensor& from, int64_t from_begin, Tensor& to, int64_t to_begin,

@@ -52,4 +52,19 @@ __global__ void fill_uniform_kernel(float* x, int64_t rows, int64_t length, Rand
     }
 }
 
+// See Dropout in tensor/ops.h.
+__global__ void dropout_factors_kernel(float* factors, int64_t rows, int64_t length, RandomStream random,
+                                       const int64_t* counter, float p) {
+    const int64_t blocks = (length + 3) / 4;
+    const uint64_t first = static_cast<uint64_t>(*counter) << 24;
+    const float kept = 1.0f / (1.0f - p);
+    for (int64_t i = grid_first(); i < rows * blocks; i += grid_step()) {
+        const int64_t row = i / blocks, block = i - row * blocks, left = length - 4 * block;
+        const uint4 words = random.block(first + static_cast<uint64_t>(row), static_cast<uint32_t>(block));
+        const uint32_t bits[4] = {words.x, words.y, words.z, words.w};
+        for (int j = 0; j < 4 && j < left; ++j)
+            factors[row * length + 4 * block + j] = uniform(bits[j]) < p ? 0.0f : kept;
+    }
+}
+
 }  // namespace LETHE_CUDA

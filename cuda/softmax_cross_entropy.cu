@@ -3,16 +3,6 @@
 #include "cuda/softmax_cross_entropy.cuh"
 
 namespace LETHE_CUDA {
-namespace {
-
-constexpr int row_threads = 128;
-
-dim3 blocks_for_rows(int64_t rows) {
-    constexpr int64_t per_block = row_threads / warp_size;
-    return dim3(static_cast<unsigned>((rows + per_block - 1) / per_block));
-}
-
-}  // namespace
 
 Tensor CudaBackend::softmax_cross_entropy_impl(const Tensor& logits, const Tensor& labels, Tensor& probabilities,
                                                const CrossEntropy& op) {

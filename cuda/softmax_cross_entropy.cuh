@@ -4,12 +4,9 @@
 #include <cmath>
 #include <cstdint>
 
-#include "cuda/device.cuh"
+#include "cuda/warp_rows.cuh"
 
 namespace LETHE_CUDA {
-
-// The row of the calling warp.
-__device__ __forceinline__ int64_t warp_row() { return static_cast<int64_t>(blockIdx.x) * warps_per_block() + warp(); }
 
 // The largest of z[c] for the classes that `counts` accepts. NaN never wins: exp meets it again.
 template <class Counts>

@@ -137,8 +137,8 @@ struct FmaProduct {
         }
     }
 
-    template <class T>
-    __device__ __forceinline__ void write(const Epilogue<T>& to, int row, int column) const {
+    template <class To>
+    __device__ __forceinline__ void write(const To& to, int row, int column) const {
         constexpr int n = run_of<across>;
         const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll  // sums must not be indexed at run time: it would move from registers to memory
@@ -201,8 +201,8 @@ struct MmaProduct {
         }
     }
 
-    template <class T>
-    __device__ __forceinline__ void write(const Epilogue<T>& to, int row, int column) const {
+    template <class To>
+    __device__ __forceinline__ void write(const To& to, int row, int column) const {
         const int g = lane() / 4, t = lane() % 4;
 #pragma unroll
         for (int i = 0; i < down; ++i)

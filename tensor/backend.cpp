@@ -171,29 +171,6 @@ Tensor Backend::global_avg_pool_grad(const Tensor& grad_y, const Shape& x, DType
     return global_avg_pool_grad_impl(grad_y, x, dtype);
 }
 
-Tensor Backend::linear(const Tensor& x, const Tensor& w, const Tensor& b) {
-    need_rank("linear", "x", x, 2);
-    need_rank("linear", "w", w, 2);
-    check(w.dim(1) == x.dim(1), "linear: w ", w.shape(), " expects ", w.dim(1), " features, x ", x.shape(), " has ",
-          x.dim(1));
-    need_shape("linear", "b", b, {w.dim(0)});
-    return linear_impl(x, w, b);
-}
-
-Tensor Backend::linear_grad_x(const Tensor& grad_y, const Tensor& w) {
-    need_rank("linear_grad_x", "w", w, 2);
-    need_rank("linear_grad_x", "grad_y", grad_y, 2);
-    need_shape("linear_grad_x", "grad_y", grad_y, {grad_y.dim(0), w.dim(0)});
-    return linear_grad_x_impl(grad_y, w);
-}
-
-Tensor Backend::linear_grad_w(const Tensor& grad_y, const Tensor& x) {
-    need_rank("linear_grad_w", "x", x, 2);
-    need_rank("linear_grad_w", "grad_y", grad_y, 2);
-    need_shape("linear_grad_w", "grad_y", grad_y, {x.dim(0), grad_y.dim(1)});
-    return linear_grad_w_impl(grad_y, x);
-}
-
 Tensor Backend::column_sum(const Tensor& x) {
     need_rank("column_sum", "x", x, 2);
     return column_sum_impl(x);

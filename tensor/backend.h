@@ -112,11 +112,29 @@ public:
     Tensor global_avg_pool(const Tensor& x);  // [N,C,H,W] -> [N,C], float32 whatever x is
     Tensor global_avg_pool_grad(const Tensor& grad_y, const Shape& x, DType dtype = DType::float32);  // dtype of x
 
-    // y [N,O] = x [N,F] w^T [O,F] + b [O]
+    // y [N,O] = x [N,F] w^T [O,F] + b [O]; the same for each of several rows per sample, [N,T,F] -> [N,T,O].
     Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b);
     Tensor linear_grad_x(const Tensor& grad_y, const Tensor& w);
     Tensor linear_grad_w(const Tensor& grad_y, const Tensor& x);
     Tensor column_sum(const Tensor& x);  // [N,F] -> [F], the gradient of a bias
+
+    // What transformers are made of; samples are N sequences of T tokens, float32.
+    // y [N,1+H*W,D]: class_token [1,1,D], then the pixels of patches [N,D,H,W] row by row, each plus its own of
+    // position [1,1+H*W,D] (Dosovitskiy et al., ICLR 2021). The gradient is that for patches, of their dtype.
+    Tensor tokens(const Tensor& patches, const Tensor& class_token, const Tensor& position);
+    Tensor tokens_grad(const Tensor& grad_y, const Shape& patches, DType dtype = DType::float32);
+    // y = gamma (x - mean) / sqrt(var + eps) + beta for each row of x [M,F] or [N,T,F], with the mean and the biased
+    // variance of that row (Ba et al., 2016); gamma and beta [F].
+    Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, float eps, LayerNormSaved& saved);
+    LayerNormGrads layer_norm_grad(const Tensor& grad_y, const Tensor& x, const Tensor& gamma,
+                                   const LayerNormSaved& saved, bool want_x, bool want_affine);
+    // Multi-head self-attention (Vaswani et al., 2017): qkv [N,T,3D] holds queries, keys and values of D = heads * d
+    // features; y [N,T,D] = softmax(q k^T / sqrt(d)) v in each head. `probabilities` [N*heads,T,T], the softmax, is
+    // written for the gradient; null: not wanted.
+    Tensor attention(const Tensor& qkv, int64_t heads, Tensor* probabilities);
+    Tensor attention_grad(const Tensor& grad_y, const Tensor& qkv, int64_t heads, const Tensor& probabilities);
+    // The factors of Dropout for values of this shape, [N, ...].
+    Tensor dropout_factors(const Shape& shape, const Dropout& op);
 
     // The parameter-free shortcut of CIFAR ResNets ("option A", He et al. 2016): every stride-th pixel, channels
     // padded with zeros equally on both sides to `channels`. x [N,C,H,W] -> [N,channels,ceil(H/stride),ceil(W/stride)].
@@ -221,6 +239,16 @@ protected:
     virtual Tensor linear_grad_x_impl(const Tensor& grad_y, const Tensor& w) = 0;
     virtual Tensor linear_grad_w_impl(const Tensor& grad_y, const Tensor& x) = 0;
     virtual Tensor column_sum_impl(const Tensor& x) = 0;
+    virtual Tensor tokens_impl(const Tensor& patches, const Tensor& class_token, const Tensor& position) = 0;
+    virtual Tensor tokens_grad_impl(const Tensor& grad_y, const Shape& patches, DType dtype) = 0;
+    virtual Tensor layer_norm_impl(const Tensor& x, const Tensor& gamma, const Tensor& beta, float eps,
+                                   LayerNormSaved& saved) = 0;
+    virtual LayerNormGrads layer_norm_grad_impl(const Tensor& grad_y, const Tensor& x, const Tensor& gamma,
+                                                const LayerNormSaved& saved, bool want_x, bool want_affine) = 0;
+    virtual Tensor attention_impl(const Tensor& qkv, int64_t heads, Tensor* probabilities) = 0;
+    virtual Tensor attention_grad_impl(const Tensor& grad_y, const Tensor& qkv, int64_t heads,
+                                       const Tensor& probabilities) = 0;
+    virtual Tensor dropout_factors_impl(const Shape& shape, const Dropout& op) = 0;
     virtual Tensor shortcut_a_impl(const Tensor& x, int64_t channels, int64_t stride) = 0;
     virtual Tensor shortcut_a_grad_impl(const Tensor& grad_y, const Shape& x, int64_t stride) = 0;
     // to[n, to_begin + c, h, w] = from[n, from_begin + c, h, w] for c in [0, count)
@@ -267,6 +295,7 @@ private:
                    DType dtype = DType::float32) const;
     void need_shape(const char* op, const char* what, const Tensor& tensor, const Shape& shape,
                     DType dtype = DType::float32) const;
+    void need_rows(const char* op, const char* what, const Tensor& tensor) const;  // [M,F] or [N,T,F]
     DType need_activation(const char* op, const char* what, const Tensor& tensor) const;
     void need_labels(const char* op, const Tensor& labels, const Tensor& rows) const;
     void need_binary_grad(Binary op, const Tensor& grad_y, const Tensor& a, const Tensor& b, const Tensor& y) const;

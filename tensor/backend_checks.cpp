@@ -24,6 +24,11 @@ void Backend::need_shape(const char* op, const char* what, const Tensor& tensor,
     check(tensor.shape() == shape, op, ": ", what, " must be ", shape, ", got ", tensor.shape());
 }
 
+void Backend::need_rows(const char* op, const char* what, const Tensor& tensor) const {
+    need(op, what, tensor);
+    check(tensor.rank() == 2 || tensor.rank() == 3, op, ": ", what, " must be [M,F] or [N,T,F], got ", tensor.shape());
+}
+
 DType Backend::need_activation(const char* op, const char* what, const Tensor& tensor) const {
     check(tensor.defined(), op, ": ", what, " is undefined");
     const bool half = tensor.dtype() == DType::bfloat16 && device() != Device::cpu;

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "tensor/random.h"
 #include "tensor/tensor.h"
 
 namespace lethe {
@@ -39,6 +40,25 @@ struct BatchNormSaved {
 
 struct BatchNormGrads {
     Tensor grad_x, grad_gamma, grad_beta, grad_residual;  // undefined where not asked for
+};
+
+// What layer_norm's backward pass needs of its forward pass, one value per row.
+struct LayerNormSaved {
+    Tensor mean, inv_std;
+};
+
+struct LayerNormGrads {
+    Tensor grad_x, grad_gamma, grad_beta;  // undefined where not asked for
+};
+
+// Factors that silence each value with probability p and scale the others by 1 / (1 - p), so that means stay
+// (Srivastava et al., 2014, as PyTorch does). Element j (storage order) of row n is silenced where
+// random.uniform(counter * 2^24 + n, j) < p. The counter lives where the values do, so that a recorded step
+// (StepGraph) draws anew each time.
+struct Dropout {
+    float p = 0.5f;  // in [0, 1)
+    Random random{0, Purpose::dropout};
+    Tensor counter{};  // int64, one element
 };
 
 // P = (H + 2 pad - kernel) / stride + 1, rounded down; with `ceil` rounded up, but a window must begin inside the image

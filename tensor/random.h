@@ -16,7 +16,8 @@ enum class Purpose : uint32_t {
     augment = 5,
     attack = 6,
     synthetic = 7,
-    validation = 9
+    validation = 9,
+    dropout = 10
 };
 
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a keyed bijection of a

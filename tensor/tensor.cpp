@@ -207,6 +207,18 @@ Tensor Tensor::pixel_rows() const {
     return view;
 }
 
+Tensor Tensor::as_matrix() const {
+    check(rank() == 2 || rank() == 3, "tensor: as_matrix() needs [M,F] or [N,T,F], got ", shape_);
+    return rank() == 2 ? *this : reshape({dim(0) * dim(1), dim(2)});
+}
+
+Tensor Tensor::rows_as_pixels() const {
+    check(rank() == 3, "tensor: rows_as_pixels() needs [N,T,F], got ", shape_);
+    Tensor view = *this;
+    view.shape_ = {dim(0), dim(2), 1, dim(1)};
+    return view;
+}
+
 Tensor Tensor::clone() const {
     Tensor copy = empty(shape_, dtype_, device());
     copy.copy_from(*this);

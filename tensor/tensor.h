@@ -95,6 +95,10 @@ public:
     Tensor reshape(const Shape& shape) const;
     // [N,C,H,W] as the matrix [N*H*W, C] that it is in memory, sharing it.
     Tensor pixel_rows() const;
+    // Rows [M,F] or [N,T,F] as the matrix [rows, F], sharing memory; and [N,T,F] as the images [N,F,1,T] that have the
+    // rows for pixels.
+    Tensor as_matrix() const;
+    Tensor rows_as_pixels() const;
     Tensor clone() const;
     // Copies contents from a tensor of the same shape and dtype, on any device.
     void copy_from(const Tensor& source);

@@ -8,6 +8,7 @@
 #include "autograd/ops.h"
 #include "tests/support/compare.h"
 #include "tests/support/reference.h"
+#include "tests/support/reference_tokens.h"
 
 namespace lethe::test {
 namespace {
@@ -289,6 +290,36 @@ void add_layer_cases(std::vector<Case>& cases) {
          }});
 }
 
+void add_token_cases(std::vector<Case>& cases) {
+    const Shape x{2, 4, 6};
+    cases.push_back({"linear_rows",
+                     {random_tensor(x, 91), random_tensor({5, 6}, 92), random_tensor({5}, 93)},
+                     [](const std::vector<Var>& v) { return linear(v[0], v[1], v[2]); },
+                     [](const Inputs& in) { return reference::token_linear(in[0], in[1], in[2]); }});
+    cases.push_back({"tokens",
+                     {random_tensor({2, 5, 2, 3}, 94), random_tensor({1, 1, 5}, 95), random_tensor({1, 7, 5}, 96)},
+                     [](const std::vector<Var>& v) { return tokens(v[0], v[1], v[2]); },
+                     [](const Inputs& in) { return reference::tokens(in[0], in[1], in[2]); }});
+    cases.push_back({"first_token",
+                     {random_tensor(x, 97)},
+                     [](const std::vector<Var>& v) { return first_token(v[0]); },
+                     [](const Inputs& in) {
+                         Array y(Shape{2, 6});
+                         for (int64_t n = 0; n < 2; ++n)
+                             for (int64_t f = 0; f < 6; ++f) y.at(n, f) = in[0].at(n, 0, f);
+                         return y;
+                     }});
+    cases.push_back(
+        {"layer_norm",
+         {random_tensor(x, 98, 2), random_tensor({6}, 99), random_tensor({6}, 100)},
+         [](const std::vector<Var>& v) { return layer_norm(v[0], v[1], v[2], 1e-3f); },
+         [](const Inputs& in) { return reference::layer_norm(in[0], in[1], in[2], static_cast<double>(1e-3f)); }});
+    cases.push_back({"attention",
+                     {random_tensor({2, 4, 18}, 101)},
+                     [](const std::vector<Var>& v) { return attention(v[0], 3); },
+                     [](const Inputs& in) { return reference::attention(in[0], 3); }});
+}
+
 void add_reduction_cases(std::vector<Case>& cases) {
     const Shape shape{3, 7};
     const auto total = [](const Array& x) {
@@ -326,6 +357,7 @@ std::vector<Case> all_cases() {
     add_convolution_cases(cases);
     add_masked_case(cases);
     add_layer_cases(cases);
+    add_token_cases(cases);
     add_reduction_cases(cases);
     add_elementwise_cases(cases);
     for (const bool batch : {true, false})

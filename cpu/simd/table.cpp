@@ -13,6 +13,7 @@ Kernels make_table() {
     add_channels(table);
     add_linear(table);
     add_loss(table);
+    add_tokens(table);
     add_updates(table);
     add_convolutions(table);
     add_depthwise(table);

@@ -10,6 +10,7 @@ void add_reductions(Kernels& table);
 void add_channels(Kernels& table);
 void add_linear(Kernels& table);
 void add_loss(Kernels& table);
+void add_tokens(Kernels& table);
 void add_updates(Kernels& table);
 void add_convolutions(Kernels& table);
 void add_depthwise(Kernels& table);
