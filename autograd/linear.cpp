@@ -4,6 +4,11 @@
 namespace lethe {
 namespace {
 
+Tensor counted(const Tensor& x, const Tensor& w) {
+    const Shape y = x.rank() == 2 ? Shape{x.dim(0), w.dim(0)} : Shape{x.dim(0), x.dim(1), w.dim(0)};
+    return MultiplyAdds::counted(y, w.dim(1), x.device());
+}
+
 Tensor magnitude(const Tensor& x) {
     Tensor result = Tensor::zeros(x.shape(), DType::float32, x.device());
     backend(x).abs_accumulate(1.0f, x, result);
@@ -33,8 +38,7 @@ Tensor bias_magnitudes(const Tensor& grad) {
 }  // namespace
 
 Var linear(const Var& x, const Var& w, const Var& b) {
-    if (MultiplyAdds::counting())
-        return MultiplyAdds::counted({x.shape()[0], w.shape()[0]}, w.shape()[1], x.value().device());
+    if (MultiplyAdds::counting()) return counted(x.value(), w.value());
     Tensor y = backend(x.value()).linear(x.value(), w.value(), b.value());
     return Var::computed(std::move(y), {x, w, b}, [x, w, b](detail::Node& node) {
         Backend& device = backend(node.grad);

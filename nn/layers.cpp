@@ -40,6 +40,10 @@ Tensor Initializer::uniform(const Shape& shape, int64_t fan_in) {
     return within(shape, 1.0f / std::sqrt(static_cast<float>(fan_in)));
 }
 
+Tensor Initializer::glorot_uniform(int64_t out, int64_t in) {
+    return within({out, in}, std::sqrt(6.0f / static_cast<float>(in + out)));
+}
+
 Tensor Initializer::normal(const Shape& shape, float deviation) {
     return draw(shape, [&](uint64_t item, uint32_t index) { return deviation * random_.normal(item, index); });
 }
@@ -111,5 +115,41 @@ Linear::Linear(Tensor weights, Tensor biases)
     : weight(add_parameter("weight", std::move(weights))), bias(add_parameter("bias", std::move(biases))) {}
 
 Var Linear::forward(const Var& x, BatchNormMode /*mode*/) { return linear(x, weight, bias); }
+
+LayerNorm::LayerNorm(int64_t features, float epsilon)
+    : weight(add_parameter("weight", Tensor::full({features}, 1.0f))),
+      bias(add_parameter("bias", Tensor::zeros({features}))),
+      eps(epsilon) {}
+
+SelfAttention::SelfAttention(Initializer& init, int64_t features, int64_t heads)
+    : in_weight_(add_parameter("in_proj_weight", init.glorot_uniform(3 * features, features))),
+      in_bias_(add_parameter("in_proj_bias", Tensor::zeros({3 * features}))),
+      out_(init.uniform({features, features}, features), Tensor::zeros({features})),
+      heads_(heads) {
+    add_child("out_proj", out_);
+}
+
+Var SelfAttention::forward(const Var& x, BatchNormMode mode) {
+    return out_.forward(attention(linear(x, in_weight_, in_bias_), heads_), mode);
+}
+
+Var DropoutLayer::forward(const Var& x, BatchNormMode mode) {
+    if (mode != BatchNormMode::batch || p_ == 0.0f) return x;
+    drawn_ = drawn_.to(x.value().device());
+    const Var y = dropout(x, {.p = p_, .random = Random(seed_, Purpose::dropout), .counter = drawn_});
+    backend(drawn_).increment(drawn_);
+    return y;
+}
+
+void DropoutLayer::set_position(uint64_t seed, int64_t steps) {
+    seed_ = seed;
+    drawn_.copy_from(Tensor::from_int64({1}, std::vector<int64_t>{steps}));
+}
+
+void set_dropout_position(Module& module, uint64_t seed, int64_t steps) {
+    module.for_each([&](Module& each) {
+        if (auto* layer = dynamic_cast<DropoutLayer*>(&each)) layer->set_position(seed, steps);
+    });
+}
 
 }  // namespace lethe

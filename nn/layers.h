@@ -23,6 +23,8 @@ public:
     // U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for linear layers, weight and bias.
     Tensor uniform(const Shape& shape, int64_t fan_in);
     Tensor normal(const Shape& shape, float deviation);  // around 0
+    // U(-sqrt(6 / (in + out)), sqrt(6 / (in + out))) for weights [out,in] (Glorot and Bengio, 2010).
+    Tensor glorot_uniform(int64_t out, int64_t in);
 
 private:
     Tensor within(const Shape& shape, float bound);  // U(-bound, bound)
@@ -97,7 +99,7 @@ private:
     Var folded_weight_, folded_bias_;
 };
 
-// "weight" [out,in], "bias" [out]
+// "weight" [out,in], "bias" [out]; x [N,in] or [N,T,in]
 class Linear : public Module {
 public:
     Linear(Initializer& init, int64_t in, int64_t out);
@@ -106,5 +108,48 @@ public:
 
     Var weight, bias;
 };
+
+// "weight" and "bias" [features], which begin as ones and zeros: each row of x [M,features] or [N,T,features] is
+// normalised by itself.
+class LayerNorm : public Module {
+public:
+    LayerNorm(int64_t features, float eps);
+    Var forward(const Var& x, BatchNormMode /*mode*/) override { return layer_norm(x, weight, bias, eps); }
+
+    Var weight, bias;
+    float eps;
+};
+
+// Multi-head self-attention of tokens x [N,T,features]: "in_proj_weight" [3*features,features], whose rows are those of
+// queries, keys and values, "in_proj_bias", "out_proj.weight" and "out_proj.bias".
+class SelfAttention : public Module {
+public:
+    SelfAttention(Initializer& init, int64_t features, int64_t heads);
+    Var forward(const Var& x, BatchNormMode mode) override;
+
+private:
+    Var in_weight_, in_bias_;
+    Linear out_;
+    int64_t heads_;
+};
+
+// Silences values in training (mode batch), each time others; it has no entry in the state. See Dropout in
+// tensor/ops.h.
+class DropoutLayer : public Module {
+public:
+    explicit DropoutLayer(float p) : p_(p), drawn_(Tensor::zeros({1}, DType::int64)) {}
+    Var forward(const Var& x, BatchNormMode mode) override;
+    // What it draws from now on: the numbers of `seed` after `steps` forward passes.
+    void set_position(uint64_t seed, int64_t steps);
+    // From now on nothing is silenced: in a folded twin.
+    void freeze() { p_ = 0.0f; }
+
+private:
+    float p_;
+    uint64_t seed_ = 0;
+    Tensor drawn_;
+};
+// Calls set_position() on every DropoutLayer.
+void set_dropout_position(Module& module, uint64_t seed, int64_t steps);
 
 }  // namespace lethe

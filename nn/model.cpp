@@ -123,7 +123,14 @@ Model::Model(const ModelSpec& spec, Seed seed)
     : spec_(resolved(spec)),
       mean_(Tensor::from_nchw({3}, spec_.mean)),
       std_(Tensor::from_nchw({3}, spec_.std)),
-      net_(find_architecture(spec_.arch).build(spec_, seed)) {}
+      net_(find_architecture(spec_.arch).build(spec_, seed)) {
+    if (!spec_.naming.empty()) adopt(find_naming(find_architecture(spec_.arch), spec_.naming));
+}
+
+void Model::adopt(const Naming& naming) {
+    spec_.naming = naming.name;
+    if (naming.adopt) naming.adopt(*net_);
+}
 
 void Model::to(Device device) {
     mean_ = mean_.to(device);
@@ -169,7 +176,7 @@ void Model::load_state(const StateDict& state_given) {
 
     for (auto& [name, tensor] : own)
         if (const auto entry = entries.find(name); entry != entries.end()) tensor.copy_from(*entry->second);
-    if (naming != nullptr) spec_.naming = naming->name;
+    if (naming != nullptr) adopt(*naming);
 }
 
 StateDict state_under(const Model& model, const std::string& naming) {
@@ -204,6 +211,7 @@ void fold_into(const Model& model, Model& twin) {
     twin.net().for_each([](Module& module) {
         if (auto* layer = dynamic_cast<ConvBn*>(&module)) layer->fold();
         if (auto* norm = dynamic_cast<BatchNorm2d*>(&module)) norm->freeze();  // no convolution before it
+        if (auto* dropout = dynamic_cast<DropoutLayer*>(&module)) dropout->freeze();
     });
 }
 

@@ -55,6 +55,8 @@ public:
     std::unique_ptr<Model> clone() const;
 
 private:
+    void adopt(const Naming& naming);
+
     ModelSpec spec_;
     Tensor mean_, std_;
     std::unique_ptr<Module> net_;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "nn/module.h"
 #include "tensor/tensor.h"
 
 namespace lethe {
@@ -18,6 +19,8 @@ struct Naming {
     // strict loading to report.
     std::function<StateDict(const StateDict& theirs)> to_ours;
     std::function<StateDict(const StateDict& ours)> from_ours;
+    // What else differs in models of this naming, a constant perhaps: set on a model of ours. Empty: nothing does.
+    std::function<void(Module& net)> adopt = {};
 };
 
 }  // namespace lethe

@@ -37,11 +37,12 @@ std::unique_ptr<Module> basic(const ModelSpec& spec) {
 }
 std::unique_ptr<Module> bottleneck(const ModelSpec& spec) { return build_resnet(spec, 0, {1, 2, 1, 1}, true, 4); }
 std::unique_ptr<Module> mobilenet_v2(const ModelSpec& spec) {
-    return build_mobilenet_v2(spec, 0,
-                              {.stages = {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 2, 2}, {6, 20, 1, 1}}, .width = 0.5});
+    return build_mobilenet_v2(
+        spec, 0, {.stages = {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 2, 2}, {6, 20, 1, 1}}, .width = 0.5, .dropout = 0});
 }
 std::unique_ptr<Module> squeezenet(const ModelSpec& spec, SqueezeNetConfig config) {
     config.channels /= 8;
+    config.dropout = 0;  // as in the golden script
     for (SqueezeNetConfig::Layer& layer : config.layers) layer = {layer.squeeze / 8, layer.expand / 8};
     return build_squeezenet(spec, 0, config);
 }

@@ -23,7 +23,7 @@ void unsettle(Model& model) {
 class Architectures : public testing::TestWithParam<std::string> {};
 
 TEST_P(Architectures, SlowFoldsClonesAndPredicts) {
-    Model model({.arch = GetParam(), .classes = 7}, 3);
+    Model model({.arch = GetParam(), .classes = 7, .image_size = 32}, 3);
     unsettle(model);
     const Tensor images = random_tensor({3, 3, 32, 32}, 6);
     const auto twin = fold_batchnorm(model);
@@ -71,7 +71,8 @@ TEST(Model, CostIsWhatIsPublished) {
                                    {"mobilenet_v2", 3504872, 0.301},
                                    {"squeezenet1_0", 1248424, 0.819},
                                    {"squeezenet1_1", 1235496, 0.349},
-                                   {"densenet121", 7978856, 2.834}}) {
+                                   {"densenet121", 7978856, 2.834},
+                                   {"vit_b_16", 86567656, 17.564}}) {
         const Cost cost = cost_of({.arch = known.arch, .classes = find_architecture(known.arch).classes});
         EXPECT_EQ(cost.parameters, known.parameters) << known.arch;
         EXPECT_NEAR(static_cast<double>(cost.multiply_adds) * 1e-9, known.giga, 0.0005) << known.arch;

@@ -8,6 +8,7 @@
 
 #include "autograd/ops.h"
 #include "nn/average.h"
+#include "nn/layers.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
 #include "tensor/step_graph.h"
@@ -56,6 +57,7 @@ public:
           optimizer_(model.net().parameters(), options.optimizer),
           steps_per_epoch_(batches(data_, options)),
           schedule_(options.schedule, options.optimizer, options.epochs, steps_per_epoch_) {
+        set_dropout_position(model_.net(), options_.seed, 0);
         if (options.ema > 0) average_ = std::make_unique<WeightAverage>(model, options.ema);
     }
 
@@ -122,6 +124,7 @@ void Training::Loop::load(const TrainState& state) {
     if (average_) average_->load_state(state.average);
     now_ = state;
     now_.weights = now_.optimizer = now_.average = {};
+    set_dropout_position(model_.net(), options_.seed, now_.step);
     next_ = {};
     requested_ = {};
 }

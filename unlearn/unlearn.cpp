@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "autograd/ops.h"
+#include "nn/layers.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
 #include "tensor/step_graph.h"
@@ -295,6 +296,8 @@ bool Run::ended() {
 
 // One optimizer step and the test of D_f after it. False when the run has diverged.
 bool Run::step(StepTrace& trace) {
+    constexpr int64_t passes_per_step = 4096;  // more than a step has
+    set_dropout_position(model_.net(), options_.seed, step_ * passes_per_step);
     trace.step = step_ + 1;
     trace.lr = static_cast<double>(optimizer_.lr());
     trace.penalty = method_.importance ? optimizer_.penalty() : 0.0;

@@ -48,7 +48,8 @@ private:
 
 class MobileNetV2 : public Module {
 public:
-    MobileNetV2(const ModelSpec& spec, Seed seed, const MobileNetV2Config& config) : init_(seed) {
+    MobileNetV2(const ModelSpec& spec, Seed seed, const MobileNetV2Config& config)
+        : init_(seed), dropout_(config.dropout) {
         int64_t in = rounded(32 * config.width);
         first_.emplace(init_, "features.0.0", "features.0.1", 3, in, 3, spec.stem == "cifar" ? 1 : 2);
         add_child("", *first_);
@@ -65,6 +66,7 @@ public:
         last_.emplace(init_, last + ".0", last + ".1", in, features, 1, 1);
         add_child("", *last_);
         head_.emplace(init_.normal({spec.classes, features}, 0.01f), Tensor::zeros({spec.classes}));
+        add_child("classifier.0", dropout_);
         add_child("classifier.1", *head_);
     }
 
@@ -72,13 +74,14 @@ public:
         Var y = first_->forward(x, Var(), Activation::relu6, mode);
         for (InvertedResidual& block : blocks_) y = block.forward(y, mode);
         y = last_->forward(y, Var(), Activation::relu6, mode);
-        return head_->forward(global_avg_pool(y), mode);
+        return head_->forward(dropout_.forward(global_avg_pool(y), mode), mode);
     }
 
 private:
     Initializer init_;
     std::optional<ConvBn> first_, last_;
     std::deque<InvertedResidual> blocks_;
+    DropoutLayer dropout_;
     std::optional<Linear> head_;
 };
 

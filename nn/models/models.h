@@ -32,7 +32,8 @@ struct MobileNetV2Config {
     };
     std::vector<Stage> stages = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
                                  {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
-    double width = 1.0;  // multiplies channels, which are then rounded to multiples of 8
+    double width = 1.0;    // multiplies channels, which are then rounded to multiples of 8
+    float dropout = 0.2f;  // of the features in front of the classifier
 };
 std::unique_ptr<Module> build_mobilenet_v2(const ModelSpec& spec, Seed seed, const MobileNetV2Config& config = {});
 
@@ -46,6 +47,7 @@ struct SqueezeNetConfig {
     };
     int64_t channels, kernel;   // of the first convolution
     std::vector<Layer> layers;  // from torchvision's features.3 on
+    float dropout = 0.5f;       // of the features in front of the classifier
 };
 std::unique_ptr<Module> build_squeezenet(const ModelSpec& spec, Seed seed, const SqueezeNetConfig& config);
 SqueezeNetConfig squeezenet1_0();
@@ -62,5 +64,17 @@ struct DenseNetConfig {
 std::unique_ptr<Module> build_densenet(const ModelSpec& spec, Seed seed, const DenseNetConfig& config = {});
 // The names in the files that torchvision publishes, which are older than its present ones: denselayer1.norm.1.
 Naming old_densenet_naming();
+
+// Dosovitskiy et al., ICLR 2021, with torchvision's parameter names: patches become tokens, and the class token is
+// classified. The model takes images of spec.image_size only, which must be a multiple of `patch`.
+struct ViTConfig {
+    int64_t patch = 16, layers = 12, heads = 12, hidden = 768, mlp = 3072;
+};
+std::unique_ptr<Module> build_vit(const ModelSpec& spec, Seed seed, const ViTConfig& config = {});
+// Hugging Face transformers' ViTForImageClassification: queries, keys and values apart, and a layer norm's eps of 1e-12
+// (torchvision's is 1e-6).
+Naming huggingface_vit_naming();
+// The names in the files that torchvision publishes, which are older than its present ones: mlp.linear_1.
+Naming old_vit_naming();
 
 }  // namespace lethe

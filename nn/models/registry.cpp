@@ -56,6 +56,12 @@ const std::vector<Architecture>& architectures() {
         torchvision("densenet121", "DenseNet-121",
                     [](const ModelSpec& spec, Seed seed) { return build_densenet(spec, seed); },
                     {old_densenet_naming()}),
+        {"vit_b_16",
+         "torchvision ViT-B/16",
+         {"imagenet"},
+         224,
+         {huggingface_vit_naming(), old_vit_naming()},
+         [](const ModelSpec& spec, Seed seed) { return build_vit(spec, seed); }},
     };
     return all;
 }

@@ -77,4 +77,10 @@ Naming old_densenet_naming() {
     return naming("torchvision-2017", "features.denseblock1.denselayer1.norm.1.weight", table);
 }
 
+Naming old_vit_naming() {
+    Renaming table;
+    table.insides = {{".mlp.linear_1.", ".mlp.0."}, {".mlp.linear_2.", ".mlp.3."}};
+    return naming("torchvision-2022", "encoder.layers.encoder_layer_0.mlp.linear_1.weight", table);
+}
+
 }  // namespace lethe

@@ -38,7 +38,8 @@ public:
         : init_(seed),
           cifar_(spec.stem == "cifar"),
           first_(cifar_ ? convolution(init_, 3, config.channels, 3, {.pad = 1})
-                        : convolution(init_, 3, config.channels, config.kernel, {.stride = 2})) {
+                        : convolution(init_, 3, config.channels, config.kernel, {.stride = 2})),
+          dropout_(config.dropout) {
         add_child("features.0", first_);
         int64_t in = config.channels;
         for (const SqueezeNetConfig::Layer& layer : config.layers) {
@@ -49,6 +50,7 @@ public:
             in = 2 * layer.expand;
         }
         classifier_.emplace(init_.normal({spec.classes, in, 1, 1}, 0.01f), Conv2d{});
+        add_child("classifier.0", dropout_);
         add_child("classifier.1", *classifier_);
     }
 
@@ -56,7 +58,7 @@ public:
         Var y = first_.forward(x, true);
         if (!cifar_) y = pooled(y);
         for (std::optional<Fire>& layer : layers_) y = layer ? layer->forward(y, mode) : pooled(y);
-        return global_avg_pool(classifier_->forward(y, true));
+        return global_avg_pool(classifier_->forward(dropout_.forward(y, mode), true));
     }
 
 private:
@@ -66,6 +68,7 @@ private:
     bool cifar_;
     ConvBias first_;
     std::deque<std::optional<Fire>> layers_;  // empty: a pooling. Modules do not move
+    DropoutLayer dropout_;
     std::optional<ConvBias> classifier_;
 };
 
