@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "autograd/multiply_adds.h"
 #include "nn/cost.h"
 #include "tensor/parallel.h"
 #include "tests/support/golden.h"
@@ -77,6 +78,22 @@ TEST(Model, CostIsWhatIsPublished) {
         EXPECT_EQ(cost.parameters, known.parameters) << known.arch;
         EXPECT_NEAR(static_cast<double>(cost.multiply_adds) * 1e-9, known.giga, 0.0005) << known.arch;
     }
+}
+
+TEST(Model, CountingIsOneAtATimeAndEndsWithItsScope) {
+    Model model({.arch = "resnet8"}, 1);
+    const Tensor images = random_tensor({1, 3, 32, 32}, 2);
+    const NoGrad inference;
+    const Tensor before = model.forward(images, BatchNormMode::running).value();
+    {
+        const MultiplyAdds products;
+        EXPECT_THAT(error_of([] { const MultiplyAdds second; }), HasSubstr("counting already"));
+        model.forward(images, BatchNormMode::running);
+        // 3x3 convolutions: 3 -> 16 at 32x32; two of 16 -> 16; 16 -> 32 and 32 -> 32 at 16x16; 32 -> 64 and 64 -> 64 at
+        // 8x8. Then 64 -> 10.
+        EXPECT_EQ(products.total(), 9 * (1024 * (3 * 16 + 2 * 256) + 256 * (512 + 1024) + 64 * (2048 + 4096)) + 640);
+    }
+    EXPECT_TRUE(identical(model.forward(images, BatchNormMode::running).value(), before));
 }
 
 TEST(Model, LoadingIsStrictAndNamesEverything) {
