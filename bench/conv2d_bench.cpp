@@ -147,10 +147,12 @@ void shapes(benchmark::internal::Benchmark* bench) {
     }
     // ResNet-18 on CIFAR.
     bench->Args({16, 64, 32, 64, 3, 1})->Args({16, 128, 16, 128, 3, 1})->Args({16, 256, 8, 256, 3, 1});
-    bench->Args({16, 512, 4, 512, 3, 1})->Args({16, 64, 32, 128, 1, 2});
+    bench->Args({16, 512, 4, 512, 3, 1})->Args({16, 64, 32, 128, 1, 2})->Args({16, 64, 32, 128, 3, 2});
+    bench->Args({16, 256, 8, 512, 3, 2})->Args({16, 512, 2, 512, 3, 1});
     // ImageNet: stem, stages, a bottleneck's 1x1.
     bench->Args({1, 3, 224, 64, 7, 2})->Args({1, 64, 56, 64, 3, 1})->Args({1, 128, 28, 128, 3, 1});
     bench->Args({1, 256, 14, 256, 3, 1})->Args({1, 512, 7, 512, 3, 1})->Args({1, 64, 56, 256, 1, 1});
+    bench->Args({1, 256, 56, 64, 1, 1})->Args({1, 512, 7, 2048, 1, 1})->Args({1, 1024, 14, 2048, 1, 2});
 }
 
 BENCHMARK(conv2d_forward)->Apply(shapes);

@@ -1,12 +1,13 @@
 // Times whole steps of a network for bench/compare_pytorch*.py: a warm process that obeys lines on its standard input.
 //
-//   run COUNT [JOB]   runs COUNT steps, prints "seconds S" with S the wall time of one step
+//   run COUNT [JOB]   runs COUNT steps, prints "seconds S" with S the time of one step
 //   quit
 //
 // Jobs: inference (folded twin, predict), pgd (targeted L2 steps, all images in one pool), train (SGD with momentum,
 // the batch lying on the device). The clock stops when the device has done everything.
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <ctime>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -27,14 +28,14 @@ namespace lethe {
 namespace {
 
 struct Options {
-    std::string job = "inference", model = "resnet20", stem, device = "cpu", precision = "strict";
-    int64_t batch = 128;
+    std::string job = "inference", model = "resnet20", stem, device = "cpu", precision = "strict", clock = "wall";
+    int64_t batch = 128, image_size = 32;
     int threads = 2, repeat = 0;
 };
 
 // The inputs that every job shares: images uniform in [0,1] and labels.
 struct Inputs {
-    explicit Inputs(int64_t batch) : images(Tensor::empty({batch, 3, 32, 32})) {
+    Inputs(int64_t batch, int64_t size) : images(Tensor::empty({batch, 3, size, size})) {
         const Random random(0, Purpose::synthetic);
         float* pixels = images.mutable_data();
         for (int64_t i = 0; i < images.numel(); ++i) pixels[i] = random.uniform(0, static_cast<uint32_t>(i));
@@ -86,18 +87,23 @@ Job train_job(Model& model, Optimizer& optimizer, const Inputs& inputs) {
     };
 }
 
-double seconds_per_step(const Job& job, int64_t count, Backend& device) {
+// Seconds on some clock.
+using Clock = double (*)();
+
+double wall() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double processor() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+double seconds_per_step(const Job& job, int64_t count, Backend& device, Clock now) {
     check(count >= 1, "run: COUNT must be at least 1, got ", count);
     device.synchronize();
-    const auto start = std::chrono::steady_clock::now();
+    const double start = now();
     job(count);
     device.synchronize();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    return elapsed.count() / static_cast<double>(count);
+    return (now() - start) / static_cast<double>(count);
 }
 
 // One line in, one line out.
-void obey(const std::map<std::string, Job>& jobs, const std::string& default_job, Backend& device) {
+void obey(const std::map<std::string, Job>& jobs, const std::string& default_job, Backend& device, Clock now) {
     for (std::string line; std::getline(std::cin, line);) {
         std::istringstream words(line);
         std::string command, name = default_job;
@@ -108,7 +114,7 @@ void obey(const std::map<std::string, Job>& jobs, const std::string& default_job
         words >> name;
         const auto job = jobs.find(name);
         check(job != jobs.end(), "unknown job '", name, "'; known: inference, pgd, train");
-        std::cout << "seconds " << seconds_per_step(job->second, count, device) << std::endl;
+        std::cout << "seconds " << seconds_per_step(job->second, count, device, now) << std::endl;
     }
 }
 
@@ -122,18 +128,20 @@ void run(const Options& options) {
     set_threads(options.threads);
     Backend& device = backend(device_named(options.device));
     device.set_precision(precision_named(options.precision));
-    Model model({.arch = options.model, .stem = options.stem});
+    Model model({.arch = options.model, .stem = options.stem, .image_size = options.image_size});
     model.to(device.device());
     const auto twin = fold_batchnorm(model);
     Optimizer optimizer(model.net().parameters(), {.lr = 1e-3f, .momentum = 0.9f, .weight_decay = 1e-4f});
-    const Inputs inputs(options.batch);
+    const Inputs inputs(options.batch, options.image_size);
     const std::map<std::string, Job> jobs = {{"inference", inference_job(*twin, inputs)},
                                              {"pgd", pgd_job(*twin, inputs)},
                                              {"train", train_job(model, optimizer, inputs)}};
-    if (options.repeat == 0) return obey(jobs, options.job, device);
+    const Clock now = options.clock == "cpu" ? processor : wall;
+    if (options.repeat == 0) return obey(jobs, options.job, device, now);
     const Job& job = jobs.at(options.job);
     job(2);  // warm up: plans, packed weights, cached memory
-    for (int i = 0; i < options.repeat; ++i) std::cout << "seconds " << seconds_per_step(job, 5, device) << std::endl;
+    for (int i = 0; i < options.repeat; ++i)
+        std::cout << "seconds " << seconds_per_step(job, 5, device, now) << std::endl;
 }
 
 }  // namespace
@@ -145,7 +153,10 @@ int main(int argc, char** argv) {
     app.add_option("--job", options.job, "What to time")
         ->check(CLI::IsMember({"inference", "pgd", "train"}))
         ->capture_default_str();
-    app.add_option("--model", options.model, "Architecture (32x32 images)")->capture_default_str();
+    app.add_option("--model", options.model, "Architecture")->capture_default_str();
+    app.add_option("--image-size", options.image_size, "Side of the images")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
     app.add_option("--stem", options.stem, "First layers of resnet18/34/50 (lethe inspect --models)");
     app.add_option("--device", options.device, "cpu, cuda or emulated")->capture_default_str();
     app.add_option("--precision", options.precision, "strict, tf32 or bf16")
@@ -153,6 +164,9 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--batch", options.batch, "Images per step")->check(CLI::Range(1, 65536))->capture_default_str();
     app.add_option("--threads", options.threads, "Threads")->capture_default_str();
+    app.add_option("--clock", options.clock, "wall, or cpu: processor time of all threads")
+        ->check(CLI::IsMember({"wall", "cpu"}))
+        ->capture_default_str();
     app.add_option("--repeat", options.repeat, "Time 5 steps this many times and end; 0 = obey standard input")
         ->check(CLI::Range(0, 1000000))
         ->capture_default_str();

@@ -103,6 +103,12 @@ private:
                             const Conv2d& op);
     Tensor depthwise_grad_x(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op);
     Tensor depthwise_grad_w(const Tensor& grad_y, const Tensor& x, const Shape& w, const Conv2d& op);
+    // cpu/conv2d_winograd.cpp, cpu/conv2d_rows.cpp: whole batches; op.residual is that of the first image.
+    void winograd(const float* x, const float* packed, float* y, int64_t images, const simd::ConvImage& op);
+    void rows_conv2d(const float* x, const float* packed, float* y, int64_t images, const simd::ConvImage& op);
+    // op is that of the forward pass.
+    void rows_grad_x(const float* grad_y, const float* packed, float* grad_x, int64_t images,
+                     const simd::ConvImage& op);
     const float* packed_weights(const Tensor& w, Packing packing);
     const float* packed_weights(const Tensor& w, const ConvPlan& plan);
 

@@ -25,6 +25,20 @@ bool own_grad_x_wide(const simd::Kernels& kernels, const Shape& w, const Conv2d&
     return kernels.conv_wide != nullptr && same_padding(w, op) && op.groups == 1 && op.stride == 1 && w[1] % 16 == 0;
 }
 
+// Winograd's transforms and a matrix of patches pay off where each number meets many channels.
+bool many_channels(const Shape& w, const Conv2d& op) {
+    constexpr int64_t many = 64;
+    return op.groups == 1 && same_padding(w, op) && w[0] % 16 == 0 && w[1] % 16 == 0 && w[0] >= many && w[1] >= many;
+}
+
+bool winograd_suits(const simd::Kernels& kernels, const Shape& w, const Conv2d& op) {
+    return kernels.row_product != nullptr && many_channels(w, op) && w[2] == 3 && op.stride == 1;
+}
+
+bool rows_suit(const simd::Kernels& kernels, const Shape& w, const Conv2d& op) {
+    return kernels.row_product != nullptr && many_channels(w, op) && (w[2] == 1 || op.stride > 1);
+}
+
 bool own_grad_x_narrow(const simd::Kernels& kernels, const Shape& x, const Shape& w, const Conv2d& op) {
     return kernels.conv_narrow != nullptr && same_padding(w, op) && op.groups == 1 && op.stride == 1 && w[2] == 3 &&
            w[0] % 16 == 0 && w[1] <= 4 && x[3] >= 4;
@@ -64,10 +78,18 @@ Tensor CpuBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Ten
     const float *from = x.data(), *shift = bias.defined() ? bias.data() : nullptr;
     const float* add = residual.defined() ? residual.data() : nullptr;
     float* to = y.mutable_data();
+    const simd::ConvImage all{x.dim(2), x.dim(3),  x.dim(1), y.dim(2), y.dim(3), y.dim(1),
+                              w.dim(2), op.stride, shift,    add,      relu};
+    if (winograd_suits(kernels_, w.shape(), op)) {
+        winograd(from, packed_weights(w, Packing::winograd), to, x.dim(0), all);
+        return y;
+    }
+    if (rows_suit(kernels_, w.shape(), op)) {
+        rows_conv2d(from, packed_weights(w, Packing::rows), to, x.dim(0), all);
+        return y;
+    }
     if (own_forward(kernels_, w.shape(), op)) {
         const float* packed = packed_weights(w, Packing::wide);
-        const simd::ConvImage all{x.dim(2), x.dim(3),  x.dim(1), y.dim(2), y.dim(3), y.dim(1),
-                                  w.dim(2), op.stride, shift,    nullptr,  relu};
         for_images(x.dim(0), [&](int64_t n) {
             simd::ConvImage image = all;
             image.residual = add == nullptr ? nullptr : add + n * out;
@@ -100,6 +122,17 @@ Tensor CpuBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, con
     const int64_t in = image_size(x), out = image_size(grad_y.shape());
     const float* from = grad_y.data();
     float* to = grad_x.mutable_data();
+    if (winograd_suits(kernels_, w.shape(), op)) {
+        winograd(from, packed_weights(w, Packing::winograd_flipped), to, x[0],
+                 {x[2], x[3], grad_y.dim(1), x[2], x[3], x[1], w.dim(2), 1, nullptr, nullptr, false});
+        return grad_x;
+    }
+    if (rows_suit(kernels_, w.shape(), op)) {
+        rows_grad_x(from, packed_weights(w, Packing::rows_transposed), to, x[0],
+                    {x[2], x[3], x[1], grad_y.dim(2), grad_y.dim(3), grad_y.dim(1), w.dim(2), op.stride, nullptr,
+                     nullptr, false});
+        return grad_x;
+    }
     const bool wide = own_grad_x_wide(kernels_, w.shape(), op);
     if (wide || own_grad_x_narrow(kernels_, x, w.shape(), op)) {
         const float* packed = packed_weights(w, wide ? Packing::wide_flipped : Packing::narrow_flipped);
@@ -115,7 +148,7 @@ Tensor CpuBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, con
 }
 
 const float* CpuBackend::packed_weights(const Tensor& w, Packing packing) {
-    return packed_.get(w, layout_of(packing), w.numel(),
+    return packed_.get(w, layout_of(packing), packed_count(packing, w.shape()),
                        [&](const float* from, float* to) { pack_weights(packing, w.shape(), from, to); });
 }
 

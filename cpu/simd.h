@@ -93,6 +93,16 @@ struct DepthwiseImage {
     bool relu;
 };
 
+// y [rows,columns] = relu?(x [rows,inner] w + bias? + residual?); rows of x and of y lie x_step and y_step floats
+// apart. columns is a multiple of 16; w is packed in panels of 32 columns, the last perhaps of 16:
+// [columns/32][inner][32].
+struct RowProduct {
+    int64_t rows, inner, columns, x_step, y_step;
+    const float* bias;      // [columns] or null
+    const float* residual;  // laid out as y, or null
+    bool relu;
+};
+
 struct Kernels {
     const char* isa;
 
@@ -158,6 +168,14 @@ struct Kernels {
     // [kernel*kernel][out][in]. Neither bias nor residual nor relu: this is the gradient for the image of a first
     // layer.
     void (*conv_narrow)(const float* x, const float* packed, float* y, const ConvImage& op);
+    void (*row_product)(const float* x, const float* packed, float* y, const RowProduct& op);
+
+    // Winograd's F(2x2,3x3) for one image of a 3x3 convolution (stride 1, pad 1), one row of 2x2 tiles (pixel rows
+    // 2 tile_row and one more), channels multiples of 16. v and m hold 16 matrices [tiles of the row][channels], whose
+    // beginnings lie v_step and m_step floats apart; m[i] = v[i] u[i] with the transformed weights u[i] is the
+    // caller's to compute.
+    void (*winograd_input)(const float* x, int64_t tile_row, float* v, int64_t v_step, const ConvImage& op);
+    void (*winograd_output)(const float* m, int64_t m_step, int64_t tile_row, float* y, const ConvImage& op);
 
     // y = relu?(conv(x) + bias? + residual?); the gradient for x; and weights += the gradient for the weights.
     void (*depthwise)(const float* x, const float* weights, float* y, const DepthwiseImage& op);

@@ -47,6 +47,19 @@ const std::vector<Case> cases = {
     {1, 4, 4, 7, 16, 3, 1, 1},
     {1, 16, 32, 32, 16, 3, 2, 1},
     {2, 4, 6, 6, 3, 3, 1, 1},
+    // Many channels: Winograd and matrices of patches, with odd sizes, a last panel of 16 columns, more rows than one
+    // block holds, and images smaller than a tile.
+    {17, 64, 2, 2, 64, 3, 1, 1},
+    {14, 64, 1, 31, 64, 3, 1, 1},
+    {3, 64, 7, 5, 80, 3, 1, 1},
+    {2, 80, 2, 3, 64, 3, 1, 1},
+    {3, 64, 1, 1, 64, 3, 1, 1},
+    {18, 64, 5, 9, 80, 3, 2, 1},
+    {2, 80, 2, 2, 64, 3, 2, 1},
+    {1, 64, 8, 8, 96, 3, 3, 1},
+    {17, 64, 5, 7, 80, 1, 1, 0},
+    {2, 80, 9, 6, 64, 1, 2, 0},
+    {16, 64, 12, 12, 64, 1, 1, 0},
     // Depthwise, with one and with several filters per channel; grouped.
     {2, 32, 9, 8, 32, 3, 1, 1, 32},
     {17, 37, 7, 7, 37, 3, 2, 1, 37},
@@ -158,6 +171,28 @@ TEST_P(Conv2dTest, AnImageDoesNotDependOnItsBatch) {
     }
 }
 
+// Winograd's transforms divide by nothing but four, so with weights that are multiples of four every intermediate value
+// is a small integer and the sums are exact, as those of the definition are.
+TEST_P(Conv2dTest, SmallIntegersGiveExactSums) {
+    const auto integers = [](const Shape& shape, uint64_t seed, float factor) {
+        Tensor values = random_tensor(shape, seed, 2.0f);
+        for (int64_t i = 0; i < values.numel(); ++i)
+            values.mutable_data()[i] = factor * std::nearbyint(values.data()[i]);
+        return values;
+    };
+    for (const Case& c : std::vector<Case>{{2, 64, 7, 6, 96, 3, 1, 1}, {2, 64, 7, 6, 96, 3, 2, 1}}) {
+        SCOPED_TRACE(describe(c));
+        const Conv2d op{c.stride, c.pad};
+        const Tensor x = integers({c.images, c.channels, c.height, c.width}, 1, 1.0f);
+        const Tensor w = integers({c.filters, c.channels, c.kernel, c.kernel}, 2, 4.0f);
+        const Tensor y = cpu->conv2d(x, w, op), g = integers(y.shape(), 3, 1.0f);
+        const reference::Array xs(x), ws(w), gs(g);
+        EXPECT_TRUE(close(y.to_nchw(), reference::conv2d(xs, ws, op), exact));
+        EXPECT_TRUE(close(cpu->conv2d_grad_x(g, w, x.shape(), op).to_nchw(),
+                          reference::conv2d_grad_x(gs, ws, x.shape(), op), exact));
+    }
+}
+
 TEST_P(Conv2dTest, BatchesThatAreNoMultipleOfAChunk) {
     const Conv2d op{1, 1};
     const Tensor w = random_tensor({16, 16, 3, 3}, 2);
@@ -246,10 +281,13 @@ TEST_P(Conv2dTest, SeveralThreadsMayShareOneBackend) {
 }
 
 TEST_P(Conv2dTest, NanPassesThroughRelu) {
-    Problem p({1, 16, 4, 4, 16, 3, 1, 1});
-    p.x.fill(std::numeric_limits<float>::quiet_NaN());
-    const Tensor y = cpu->conv2d_fused(p.x, p.w, p.bias, Tensor(), true, p.op);
-    for (const float value : y.values()) EXPECT_TRUE(std::isnan(value));
+    for (const Case& c :
+         std::vector<Case>{{1, 16, 4, 4, 16, 3, 1, 1}, {1, 64, 4, 4, 64, 3, 1, 1}, {1, 64, 4, 4, 64, 1, 1, 0}}) {
+        Problem p(c);
+        p.x.fill(std::numeric_limits<float>::quiet_NaN());
+        const Tensor y = cpu->conv2d_fused(p.x, p.w, p.bias, Tensor(), true, p.op);
+        for (const float value : y.values()) EXPECT_TRUE(std::isnan(value));
+    }
 }
 
 TEST_P(Conv2dTest, RefusesShapesThatDoNotFit) {

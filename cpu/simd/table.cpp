@@ -17,6 +17,8 @@ Kernels make_table() {
     add_updates(table);
     add_convolutions(table);
     add_depthwise(table);
+    add_row_product(table);
+    add_winograd(table);
     return table;
 }
 

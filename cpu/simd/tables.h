@@ -14,5 +14,7 @@ void add_tokens(Kernels& table);
 void add_updates(Kernels& table);
 void add_convolutions(Kernels& table);
 void add_depthwise(Kernels& table);
+void add_row_product(Kernels& table);
+void add_winograd(Kernels& table);
 
 }  // namespace lethe::simd::LETHE_ISA
