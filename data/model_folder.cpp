@@ -161,6 +161,13 @@ WeightFile read_first_present(const fs::path& folder) {
          "(*.index.json) or weights.safetensors");
 }
 
+void check_classes(const fs::path& path, const Metadata& settings, const Metadata& manifest) {
+    const auto said = settings.find("lethe.classes"), known = manifest.find("lethe.classes");
+    check(said == settings.end() || known == manifest.end() || said->second == known->second, path.string(), ": says ",
+          said == settings.end() ? "" : said->second, " classes, the manifest of the weights beside it says ",
+          known == manifest.end() ? "" : known->second);
+}
+
 }  // namespace
 
 std::map<std::string, std::vector<std::string>> parse_shard_index(std::span<const uint8_t> text) {
@@ -213,8 +220,11 @@ WeightFile read_model_folder(const fs::path& folder) {
     WeightFile result = read_first_present(folder);
     result.format = "folder";
     // The weights' own manifest says more than the settings beside them; the model's say more than the images'.
-    if (const fs::path path = folder / "config.json"; !result.metadata.contains("lethe.arch") && fs::exists(path))
-        result.metadata.merge(parse_json_file(path, parse_model_config));
+    if (const fs::path path = folder / "config.json"; fs::exists(path)) {
+        Metadata settings = parse_json_file(path, parse_model_config);
+        check_classes(path, settings, result.metadata);
+        result.metadata.merge(settings);
+    }
     if (const fs::path path = folder / "preprocessor_config.json"; fs::exists(path))
         result.metadata.merge(parse_json_file(path, parse_preprocessor_config));
     return result;

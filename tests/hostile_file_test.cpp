@@ -189,8 +189,6 @@ TEST(HostileFile, ArraysWithHostileHeaders) {
     EXPECT_THAT(array_refusal(array_header("(1,)", "'shape': (2,)"), raw(1.0f)), HasSubstr("has 'shape' twice"));
     EXPECT_THAT(array_refusal(array_header("__import__('os').system('true')")), HasSubstr("header is damaged"));
     EXPECT_THAT(array_refusal("{'descr': '<f4'}"), HasSubstr("must have 'descr', 'fortran_order' and 'shape'"));
-    EXPECT_THAT(refusal(parse_npz, bomb("w.npy", 96 * mebibyte)),
-                HasSubstr("far more memory than the file's size explains"));
 }
 
 TEST(HostileFile, ArchivesThatPointOutOfThemselves) {
@@ -208,20 +206,23 @@ TEST(HostileFile, SettingsInJson) {
     const std::string objects = R"({"weight_map":)" + repeat(R"({"a":)", million);
     const std::string huge = R"({"weight_map":{},"image_size":[1,9223372036854775808,9223372036854775808],)"
                              R"("size":9223372036854775808})";
-    const std::string many = "{\"a\":[" + repeat("0,", 6 * million) + "0]}";
     for (const auto parse : {parse_model_config, parse_preprocessor_config}) {
         EXPECT_THAT(refusal(parse, deep), HasSubstr("its JSON is nested too deeply"));
         EXPECT_THAT(refusal(parse, objects), HasSubstr("its JSON is nested too deeply"));
         EXPECT_THAT(refusal(parse, "{\"a\": {}"), HasSubstr("is not valid JSON"));
         EXPECT_THAT(refusal(parse, huge), HasSubstr("is not a whole number from 1 to 16384"));
     }
-    EXPECT_THAT(refusal(parse_shard_index, many, 512 * mebibyte), HasSubstr("its JSON has more than 5000000 parts"));
     EXPECT_THAT(refusal(parse_shard_index, deep), HasSubstr("its JSON is nested too deeply"));
     EXPECT_THAT(refusal(parse_shard_index, R"({"weight_map":{"w":"../../../etc/shadow"}})"),
                 HasSubstr("puts 'w' into '../../../etc/shadow', which is not the plain name"));
     std::string map = "\"w\":\"w\"";
     for (int i = 0; i < 10'001; ++i) map += concat(",\"", i, "\":\"", i, "\"");
     EXPECT_THAT(refusal(parse_shard_index, R"({"weight_map":{)" + map + "}}"), HasSubstr("more than 10000 shards"));
+}
+
+TEST(HostileFile, SlowMillionsOfPartsInJson) {
+    const std::string many = "{\"a\":[" + repeat("0,", 6 * million) + "0]}";
+    EXPECT_THAT(refusal(parse_shard_index, many, 512 * mebibyte), HasSubstr("its JSON has more than 5000000 parts"));
 }
 
 }  // namespace

@@ -64,6 +64,17 @@ TEST_F(ModelFolder, OneFileWithItsSettings) {
     EXPECT_EQ(weights_sha256(folder_.path()), entries_sha256(file.entries));
 }
 
+TEST_F(ModelFolder, TheManifestComesFirst) {
+    write_weights(folder_.path("model.safetensors"), StoredState{{"w", number(1)}},
+                  {{"lethe.arch", "resnet8"}, {"lethe.classes", "2"}, {"lethe.image_size", "48"}});
+    write_text(folder_.path("config.json"), R"({"id2label": {"0": "cat", "1": "dog"}, "image_size": 64})");
+    const Metadata metadata = read_weights(folder_.path()).metadata;
+    EXPECT_EQ(metadata.at("lethe.image_size"), "48");
+    EXPECT_EQ(metadata.at("lethe.class_names"), R"(["cat","dog"])");
+    write_text(folder_.path("config.json"), R"({"num_classes": 3})");
+    EXPECT_THAT(refusal(), HasSubstr("config.json: says 3 classes, the manifest of the weights beside it says 2"));
+}
+
 TEST_F(ModelFolder, ShardsInBothFormats) {
     for (const std::string ending : {".bin", ".safetensors"}) {
         const std::string stem = ending == ".bin" ? "pytorch_model" : "model";
