@@ -2,11 +2,13 @@
 // little memory. What the loaders say of many more of them: hostile_file_test.cpp.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "data/archive.h"
+#include "data/file.h"
 #include "tests/support/compare.h"
 #include "tests/support/program.h"
 
@@ -95,6 +97,35 @@ TEST_P(HostileCli, EndsInOneSentenceAndLittleMemory) {
         EXPECT_LT(result.peak_bytes - usual_peak, 64 * mebibyte * overhead) << hostile.name;
         EXPECT_FALSE(std::filesystem::exists(folder.path("out.safetensors"))) << hostile.name;
     }
+}
+
+// Control characters would move the cursor, change colours, or add lines that look like the program's own.
+TEST(HostileCli, InspectShowsNoControlCharacters) {
+    TemporaryFolder folder;
+    const std::string name = R"(\u001b[2J\nlethe: all is well\r\u0007)";
+    std::ofstream(folder.path("names"), std::ios::binary)
+        << safetensors("{\"__metadata__\":{\"" + name + "\":\"" + name + "\"},\"" + name +
+                       R"(":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})")
+        << std::string(4, '\0');
+    const ProgramResult result = run_lethe({"inspect", "names"}, folder.path());
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, testing::HasSubstr("?[2J?lethe: all is well??"));
+    for (const char c : result.out) EXPECT_TRUE(c == '\n' || (c >= ' ' && c <= '~')) << static_cast<int>(c);
+    EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 4) << result.out;
+}
+
+// Names in PyTorch's files may be any bytes, JSON's may not.
+TEST(HostileCli, InspectWritesJsonOfNamesThatAreNotUtf8) {
+    TemporaryFolder folder;
+    std::string file = read_text(LETHE_SOURCE_DIR "/tests/golden/weights/dtypes.legacy.pt");
+    const std::size_t name = file.find("scalar");
+    ASSERT_NE(name, std::string::npos);
+    file[name] = '\xff';
+    std::ofstream(folder.path("names"), std::ios::binary) << file;
+    const ProgramResult result = run_lethe({"inspect", "names", "--json", "names.json"}, folder.path());
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, testing::HasSubstr("  ?calar "));
+    EXPECT_THAT(read_text(folder.path("names.json")), testing::HasSubstr("\"\uFFFDcalar\""));
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, HostileCli, testing::Values("inspect", "convert"),

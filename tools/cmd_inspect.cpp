@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "data/byte_reader.h"
 #include "data/file.h"
 #include "data/weights.h"
 #include "nn/cost.h"
@@ -119,7 +120,7 @@ void InspectCommand::print_file(Json& json) const {
     say(concat(file, ": ", weights.format, ", ", weights.entries.size(), " tensors, SHA-256 ", weights_sha256(file)));
     Json entries = Json::array();
     int64_t elements = 0, bad = 0;
-    for (const auto& [key, value] : weights.metadata) say(concat("  ", key, " = ", value));
+    for (const auto& [key, value] : weights.metadata) say(concat("  ", printable(key), " = ", printable(value)));
     for (const auto& [name, stored] : weights.entries) {
         const Tensor tensor = to_tensor({stored.element, {stored.numel()}, stored.bytes});  // of any rank
         double low = 0, high = 0, total = 0;
@@ -137,10 +138,10 @@ void InspectCommand::print_file(Json& json) const {
         elements += tensor.numel();
         bad += finite ? 0 : 1;
         char line[200];
-        std::snprintf(line, sizeof line, "  %-36s %-9s %-20s min %10.4g  mean %10.4g  max %10.4g%s", name.c_str(),
-                      std::string(stored.element->name).c_str(), shape_text(stored.sizes).c_str(), low,
-                      tensor.numel() > 0 ? total / static_cast<double>(tensor.numel()) : 0, high,
-                      finite ? "" : "  NOT FINITE");
+        std::snprintf(
+            line, sizeof line, "  %-36s %-9s %-20s min %10.4g  mean %10.4g  max %10.4g%s", printable(name).c_str(),
+            std::string(stored.element->name).c_str(), shape_text(stored.sizes).c_str(), low,
+            tensor.numel() > 0 ? total / static_cast<double>(tensor.numel()) : 0, high, finite ? "" : "  NOT FINITE");
         say(line);
         entries.push_back({{"name", name},
                            {"dtype", stored.element->name},

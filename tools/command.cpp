@@ -125,7 +125,9 @@ void Command::say(const std::string& text) const {
 }
 
 void Command::write_json_option(const Json& value) const {
-    if (!json_file.empty()) write_text(json_file, value.dump(2) + "\n");
+    if (json_file.empty()) return;
+    constexpr auto handler = Json::error_handler_t::replace;  // names in old PyTorch files may be no UTF-8
+    write_text(json_file, value.dump(2, ' ', false, handler) + "\n");
 }
 
 namespace {
