@@ -25,8 +25,50 @@ def write(target, name, data):
 
 def weights():
     for path in sorted(WEIGHTS.glob("*.pt")):
-        target = "pytorch_zip" if path.name.endswith(".zip.pt") else "pytorch_legacy"
-        write(target, path.name, path.read_bytes())
+        data = path.read_bytes()
+        write("pytorch_zip" if data.startswith(b"PK") else "pytorch_legacy", path.name, data)
+    for path in sorted(WEIGHTS.glob("*.npz")):
+        write("npz", path.name, path.read_bytes())
+
+
+def npz():
+    """Arrays of every kind in one archive each, and headers that claim too much."""
+
+    def archive(name, compression=zipfile.ZIP_STORED, **arrays):
+        path = CORPUS / "npz" / ("seed-" + name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(path, "w", compression) as out:
+            for key, data in arrays.items():
+                out.writestr(zipfile.ZipInfo(key.replace("__", "/") + ".npy"), data, compression)
+
+    def array(descr, shape, data, fortran=False, version=1):
+        text = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n".encode()
+        return b"\x93NUMPY" + struct.pack("<BBH" if version == 1 else "<BBI", version, 0, len(text)) + text + data
+
+    archive("plain", w=array("<f4", (2, 3), bytes(24)), b=array("<i8", (), bytes(8)))
+    archive("fortran", w=array("<f2", (2, 3, 1), bytes(range(12)), fortran=True, version=2))
+    archive("deflated", zipfile.ZIP_DEFLATED, layer__w=array("|u1", (30,), bytes(30)), e=array("|b1", (0, 7), b""))
+    archive("huge", w=array("<f8", (1 << 40, 1 << 40), bytes(8)))
+    archive("python2", w=array("<f4", "(2L,)", bytes(8)))
+
+
+def model_folders():
+    """Of Hugging Face's transformers and of timm."""
+
+    def json_file(target, name, value):
+        write(target, name, json.dumps(value, separators=(",", ":")).encode())
+
+    vit = {"model_type": "vit", "image_size": 224, "id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0}}
+    pretrained = {"input_size": [3, 32, 32], "mean": [0.5, 0.4, 0.3], "std": [0.25, 0.2, 1]}
+    timm = {"architecture": "resnet18", "num_classes": 10, "pretrained_cfg": pretrained}
+    preprocessor = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": 224, "width": 224}}
+    json_file("model_config", "transformers", vit)
+    json_file("model_config", "timm", timm)
+    json_file("model_config", "preprocessor", preprocessor)
+    json_file("model_config", "preprocessor-size", {"do_normalize": False, "crop_size": {"shortest_edge": 256}})
+    json_file("model_config", "classes", {"num_labels": 1 << 63, "size": 1 << 63})
+    json_file("shard_index", "two", {"metadata": {"total_size": 12}, "weight_map": {"a": "m-1.bin", "b": "m-2.bin"}})
+    json_file("shard_index", "path", {"weight_map": {"a": "../m.bin"}})
 
 
 def pickles():
@@ -131,5 +173,5 @@ def csv():
 
 
 if __name__ == "__main__":
-    for seeds in (weights, pickles, safetensors, cifar, cifar_pickles, idx, images, csv):
+    for seeds in (weights, npz, pickles, safetensors, model_folders, cifar, cifar_pickles, idx, images, csv):
         seeds()

@@ -12,11 +12,14 @@ const std::vector<Target>& targets() {
         {"csv", load_csv},
         {"idx", load_idx},
         {"jpeg", load_image},
+        {"model_config", load_model_config},
+        {"npz", load_npz},
         {"pickle", load_pickle},
         {"png", load_png},
         {"pytorch_legacy", load_pytorch_legacy},
         {"pytorch_zip", load_pytorch_zip},
         {"safetensors", load_safetensors},
+        {"shard_index", load_shard_index},
     };
     return list;
 }

@@ -51,10 +51,14 @@ void load_idx(Bytes bytes);
 // image.cpp:
 void load_image(Bytes bytes);
 void load_png(Bytes bytes);
-// pickle.cpp, pytorch.cpp, safetensors.cpp:
+// pickle.cpp, safetensors.cpp:
 void load_pickle(Bytes bytes);
-void load_pytorch_zip(Bytes bytes);
-void load_pytorch_legacy(Bytes bytes);
 void load_safetensors(Bytes bytes);
+// weights.cpp:
+void load_model_config(Bytes bytes);
+void load_npz(Bytes bytes);
+void load_pytorch_legacy(Bytes bytes);
+void load_pytorch_zip(Bytes bytes);
+void load_shard_index(Bytes bytes);
 
 }  // namespace lethe::fuzz
