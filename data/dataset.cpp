@@ -78,7 +78,7 @@ const std::vector<DatasetKind>& dataset_kinds() {
          load_imagenet},
         {"synthetic", "synthetic[:SEED[:TRAIN_COUNT]]", "drawn shapes, generated: needs no files", load_synthetic},
         {"utkface", "utkface:DIR[:GROUPING[:SEED]]", "faces in age groups: TNN, MFD, balanced, groups or tens",
-         load_utkface, "resize=128x128,random-crop=120,flip"},
+         load_utkface, "resize=128x128,random-crop=120,flip", true},
     };
     return kinds;
 }
@@ -92,7 +92,9 @@ std::pair<std::string, std::string> split_option(const std::string& argument,
     return {argument.substr(0, colon), option};
 }
 
-const char* name(Split split) { return split == Split::train ? "train" : "test"; }
+const char* name(Split split) {
+    return split == Split::train ? "train" : split == Split::validation ? "validation" : "test";
+}
 
 Dataset load_dataset(const std::string& text, Split split, const LoadOptions& options) {
     const std::size_t colon = text.find(':');
@@ -100,6 +102,8 @@ Dataset load_dataset(const std::string& text, Split split, const LoadOptions& op
     const std::string argument = colon == std::string::npos ? "" : text.substr(colon + 1);
     for (const DatasetKind& kind : dataset_kinds()) {
         if (kind.name != kind_name) continue;
+        check(split != Split::validation || kind.validation, "dataset: ", kind.name,
+              " has no validation images of its own, only training and test images");
         Dataset dataset = kind.load(argument, split);
         dataset.source = text;
         dataset.split = split;

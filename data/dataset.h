@@ -15,8 +15,8 @@
 
 namespace lethe {
 
-enum class Split { train, test };
-const char* name(Split split);  // "train", "test"
+enum class Split { train, validation, test };
+const char* name(Split split);  // "train", "validation", "test"
 
 // All images of one split, as images of one size. They are either resident (`pixels`) or made on demand by `loader`.
 struct Dataset {
@@ -78,11 +78,12 @@ struct DatasetKind {
     // Sets class_names, labels, and either pixels with their size or files. Throws Error.
     Dataset (*load)(const std::string& argument, Split split);
     const char* transform = nullptr;  // what its images need, if it says so
+    bool validation = false;          // it has images of Split::validation of its own
 };
 const std::vector<DatasetKind>& dataset_kinds();
 
 // The text is one of the usages in dataset_kinds(); docs/datasets.md says what each of them reads.
-// Throws Error naming the file and what is wrong with it.
+// Throws Error naming the file and what is wrong with it, or a kind without validation images that is asked for them.
 Dataset load_dataset(const std::string& text, Split split, const LoadOptions& options = {});
 
 // Augments images [N,C,H,W] in place as CIFAR training does: each is zero-padded by `pad` pixels, cropped back at a

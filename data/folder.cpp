@@ -24,6 +24,7 @@ Dataset load_folder(const std::string& directory, Split split) {
           " and no ", root.string());
     const std::vector<std::string>& classes = dataset.class_names;
     for (const std::string& class_name : sorted_folders(root)) {
+        const std::size_t before = dataset.files.size();
         const auto found = std::find(classes.begin(), classes.end(), class_name);
         check(found != classes.end(), "folder: ", (root / class_name).string(),
               " is a class that the train folder does not have");
@@ -31,6 +32,8 @@ Dataset load_folder(const std::string& directory, Split split) {
             dataset.files.push_back(file);
             dataset.labels.push_back(found - classes.begin());
         }
+        check(split != Split::train || dataset.files.size() > before, "folder: ", (root / class_name).string(),
+              " holds no images (*.png, jpg, ...), so its class cannot be learnt; fill it or remove it");
     }
     check(!dataset.files.empty(), "folder: ", root.string(), " holds no images (CLASS/*.png, jpg, ...)");
     return dataset;

@@ -64,6 +64,10 @@ ImageBytes decode_image(std::span<const uint8_t> file, const std::string& name) 
     fail("image: ", name, " is not a JPEG, PNG, BMP or PPM file");
 }
 
-ImageBytes read_image(const std::filesystem::path& path) { return decode_image(read_file(path), path.string()); }
+ImageBytes read_image(const std::filesystem::path& path) {
+    std::error_code unknown;
+    check(!std::filesystem::is_other(path, unknown), "image: ", path.string(), " is a device or a pipe, not a file");
+    return decode_image(read_file(path), path.string());
+}
 
 }  // namespace lethe

@@ -24,13 +24,16 @@ struct ImageLoader::Job {
 
 namespace {
 
-// The steps up to resizing, which cost the most, and those after it, which may differ from one pass to the next.
+// The steps up to resizing, which cost the most, and those after it, which may differ from one pass to the next. A
+// random resized crop wants the image before it is resized.
 Transform resizing(const Transform& transform) {
+    if (transform.random_resized_crop > 0) return {};
     return {
         .resize = transform.resize, .resize_exact = transform.resize_exact, .interpolation = transform.interpolation};
 }
 
 Transform cropping(Transform transform) {
+    if (transform.random_resized_crop > 0) return transform;
     transform.resize = 0;
     transform.resize_exact = {0, 0};
     return transform;

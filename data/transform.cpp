@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <vector>
 
 #include "tensor/error.h"
@@ -15,8 +16,15 @@ constexpr int64_t most_pixels = int64_t{1} << 26;
 constexpr TransformPreset presets[] = {
     {"imagenet", "resize=256,bilinear,crop=224", "torchvision's ImageNet models"},
     {"vit", "resize=224x224,bilinear", "Hugging Face's ViT"},
+    {"imagenet-train", "resize=256,bilinear,random-resized-crop=224,flip", "training on ImageNet"},
     {"cifar-train", "pad=4,random-crop=32,flip", "training on CIFAR"},
 };
+
+std::string preset_names() {
+    std::string names;
+    for (const TransformPreset& preset : presets) names += (names.empty() ? "" : ", ") + std::string(preset.name);
+    return names;
+}
 
 // A side of 1 to 65536 pixels.
 int64_t parse_side(std::string_view digits, std::string_view step) {
@@ -46,7 +54,7 @@ void parse_step(std::string_view step, Transform& transform) {
         transform.flip = true;
     else if (equals == std::string_view::npos)
         fail("transform: \"", step, "\" is not a step; resize=N, resize=HxW, bilinear, bicubic, pad=N, crop=N, ",
-             "random-crop=N and flip are");
+             "random-crop=N, random-resized-crop=N and flip are, or one of the presets ", preset_names());
     else if (name == "resize")
         parse_resize(step.substr(equals + 1), step, transform);
     else if (name == "pad")
@@ -55,17 +63,20 @@ void parse_step(std::string_view step, Transform& transform) {
         transform.crop = parse_side(step.substr(equals + 1), step);
     else if (name == "random-crop")
         transform.random_crop = parse_side(step.substr(equals + 1), step);
+    else if (name == "random-resized-crop")
+        transform.random_resized_crop = parse_side(step.substr(equals + 1), step);
     else
-        fail("transform: \"", name, "\" takes no value or is no step; resize, pad, crop and random-crop do");
+        fail("transform: \"", name, "\" takes no value or is no step; resize, pad, crop, random-crop and ",
+             "random-resized-crop do");
 }
 
 void check_consistent(const Transform& transform) {
     check(transform.resize == 0 || transform.resize_exact[0] == 0,
           "transform: it resizes both the shorter side and to an exact size; one is enough");
-    check(transform.crop == 0 || transform.random_crop == 0,
-          "transform: it has a crop from the middle and a random one; one is enough");
+    check((transform.crop > 0) + (transform.random_crop > 0) + (transform.random_resized_crop > 0) <= 1,
+          "transform: it has more than one of crop, random-crop and random-resized-crop; one is enough");
     for (const int64_t side : {transform.resize, transform.resize_exact[0], transform.resize_exact[1], transform.pad,
-                               transform.crop, transform.random_crop})
+                               transform.crop, transform.random_crop, transform.random_resized_crop})
         check(side >= 0 && side <= longest_side, "transform: a side of ", side, " pixels; at most ", longest_side);
     check((transform.resize_exact[0] == 0) == (transform.resize_exact[1] == 0),
           "transform: an exact size needs a height and a width");
@@ -102,7 +113,7 @@ int64_t centre(int64_t length, int64_t side) { return side > length ? -((side - 
 Window place(const Transform& transform, Size size, const Random* augment, uint64_t item) {
     const int64_t pad = transform.pad;
     const Size padded{size.height + 2 * pad, size.width + 2 * pad};
-    const int64_t side = std::max(transform.crop, transform.random_crop);
+    const int64_t side = std::max({transform.crop, transform.random_crop, transform.random_resized_crop});
     if (side == 0) return {-pad, -pad, padded.height, padded.width};
     if (transform.random_crop == 0 || augment == nullptr)
         return {centre(padded.height, side) - pad, centre(padded.width, side) - pad, side, side};
@@ -127,6 +138,16 @@ int64_t overlap(int64_t& start, int64_t length, int64_t limit) {
     const int64_t end = std::min(start + length, limit);
     start = std::max(start, int64_t{0});
     return std::max(end - start, int64_t{0});
+}
+
+ImageBytes cut(const ImageBytes& image, const Window& window) {
+    ImageBytes out{window.height, window.width, {}};
+    out.pixels.reserve(static_cast<std::size_t>(window.height * window.width * 3));
+    for (int64_t y = window.top; y < window.top + window.height; ++y) {
+        const auto row = image.pixels.begin() + (y * image.width + window.left) * 3;
+        out.pixels.insert(out.pixels.end(), row, row + window.width * 3);
+    }
+    return out;
 }
 
 void mirror(ImageBytes& image) {
@@ -168,6 +189,7 @@ std::string describe(const Transform& transform) {
     if (transform.pad > 0) add("pad=", transform.pad);
     if (transform.crop > 0) add("crop=", transform.crop);
     if (transform.random_crop > 0) add("random-crop=", transform.random_crop);
+    if (transform.random_resized_crop > 0) add("random-resized-crop=", transform.random_resized_crop);
     if (transform.flip) add("flip");
     return text.empty() ? "none" : text;
 }
@@ -182,10 +204,35 @@ std::array<int64_t, 2> size_after(const Transform& transform, int64_t height, in
     return {window.height, window.width};
 }
 
-ImageBytes apply(const Transform& transform, const ImageBytes& image, const Random* augment, uint64_t item) {
-    size_after(transform, image.height, image.width);  // for its checks
-    check(static_cast<int64_t>(image.pixels.size()) == image.height * image.width * 3,
-          "transform: ", image.pixels.size(), " bytes for an RGB image of ", image.width, "x", image.height, " pixels");
+Window draw_rectangle(int64_t height, int64_t width, const Random& random, uint64_t item) {
+    constexpr double least_area = 0.08, least_ratio = 3.0 / 4.0, largest_ratio = 4.0 / 3.0;
+    const auto round = [](double value) { return static_cast<int64_t>(std::nearbyint(value)); };
+    const double all = static_cast<double>(height) * static_cast<double>(width);
+    for (uint32_t draw = 0; draw < 10; ++draw) {
+        const double share = least_area + (1.0 - least_area) * double{random.uniform(item, 3 + 2 * draw)};
+        const double log_ratio = std::log(least_ratio) + (std::log(largest_ratio) - std::log(least_ratio)) *
+                                                             double{random.uniform(item, 4 + 2 * draw)};
+        const double area = all * share, ratio = std::exp(log_ratio);
+        const int64_t w = round(std::sqrt(area * ratio)), h = round(std::sqrt(area / ratio));
+        if (w < 1 || w > width || h < 1 || h > height) continue;
+        return {random.below(height - h + 1, item, 0), random.below(width - w + 1, item, 1), h, w};
+    }
+    const double ratio = static_cast<double>(width) / static_cast<double>(height);
+    const double allowed = std::clamp(ratio, least_ratio, largest_ratio);
+    const int64_t w = ratio > allowed ? std::max<int64_t>(round(static_cast<double>(height) * allowed), 1) : width;
+    const int64_t h = ratio < allowed ? std::max<int64_t>(round(static_cast<double>(width) / allowed), 1) : height;
+    return {(height - h) / 2, (width - w) / 2, h, w};
+}
+
+namespace {
+
+// Everything but the flip.
+ImageBytes resize_and_crop(const Transform& transform, const ImageBytes& image, const Random* augment, uint64_t item) {
+    if (transform.random_resized_crop > 0 && augment != nullptr) {
+        const int64_t side = transform.random_resized_crop;
+        return resize(cut(image, draw_rectangle(image.height, image.width, *augment, item)), side, side,
+                      transform.interpolation);
+    }
     const Size size = resized(transform, {image.height, image.width});
     const Window wanted = place(transform, size, augment, item);
     Window inside = wanted;
@@ -196,6 +243,16 @@ ImageBytes apply(const Transform& transform, const ImageBytes& image, const Rand
         out = resize(image, size.height, size.width, transform.interpolation, inside);
     if (out.height != wanted.height || out.width != wanted.width)
         out = on_zeros(out, inside.top - wanted.top, inside.left - wanted.left, {wanted.height, wanted.width});
+    return out;
+}
+
+}  // namespace
+
+ImageBytes apply(const Transform& transform, const ImageBytes& image, const Random* augment, uint64_t item) {
+    size_after(transform, image.height, image.width);  // for its checks
+    check(static_cast<int64_t>(image.pixels.size()) == image.height * image.width * 3,
+          "transform: ", image.pixels.size(), " bytes for an RGB image of ", image.width, "x", image.height, " pixels");
+    ImageBytes out = resize_and_crop(transform, image, augment, item);
     if (transform.flip && augment != nullptr && augment->uniform(item, 2) < 0.5f) mirror(out);
     return out;
 }

@@ -65,8 +65,9 @@ std::vector<std::string> class_names(const AgeGrouping& grouping) {
 // The reference divides the 23,708 images as 18,966 + 2,371 + 2,371: eight tenths, and the rest halved into validation
 // images, which it uses in pretraining only, and test images.
 std::pair<int64_t, int64_t> range(int64_t count, Split split) {
-    const int64_t train = count * 8 / 10, validation = (count - train) / 2;
-    return split == Split::train ? std::pair{int64_t{0}, train} : std::pair{train + validation, count};
+    const int64_t train = count * 8 / 10, validation = train + (count - train) / 2;
+    if (split == Split::train) return {0, train};
+    return split == Split::validation ? std::pair{train, validation} : std::pair{validation, count};
 }
 
 }  // namespace

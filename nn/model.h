@@ -21,6 +21,7 @@ struct ModelSpec {
     std::string naming = "";                       // under which names the weights came; "" = ours (nn/naming.h)
     std::vector<float> mean = {0.0f, 0.0f, 0.0f};  // input normalisation, per channel, in pixel units [0,1]
     std::vector<float> std = {1.0f, 1.0f, 1.0f};
+    std::string transform = "";  // how images become the model's input size (data/transform.h); "" = not known
 };
 
 // "cifar10", "cifar100", "imagenet", "none", or "m,m,m/s,s,s". Writes spec.mean and spec.std.

@@ -318,6 +318,17 @@ TEST(UtkFace, SplitsAsTheReferenceDoes) {
             }
         }
     EXPECT_EQ(load_dataset(source + ":tens", Split::train, raw).classes(), 12);
+    // What is neither: half of the rest, rounded down, in the order of the shuffle.
+    std::set<std::string> rest;
+    for (const std::string file : expected.at("files")) rest.insert(file);
+    const std::size_t all = rest.size();
+    for (const Split split : {Split::train, Split::test})
+        for (const std::string& file : names_of(load_dataset(source, split, raw))) EXPECT_EQ(rest.erase(file), 1u);
+    const std::vector<std::string> validation = names_of(load_dataset(source, Split::validation, raw));
+    EXPECT_EQ(std::set(validation.begin(), validation.end()), rest);
+    EXPECT_EQ(rest.size(), (all - all * 8 / 10) / 2);
+    EXPECT_THAT(error_of([] { load_dataset("synthetic", Split::validation); }),
+                HasSubstr("synthetic has no validation images of its own"));
 }
 
 TEST(UtkFace, TransformOfTheReferenceUnlessAnotherIsGiven) {

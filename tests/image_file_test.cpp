@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <set>
 
@@ -131,6 +132,13 @@ TEST(EncodePng, RoundTrips) {
     EXPECT_EQ(image.width, 2);
     EXPECT_EQ(image.pixels, pixels);
     EXPECT_THROW(encode_png(3, 3, pixels), Error);
+}
+
+// Nobody may ever write to it.
+TEST(ReadImage, APipeIsNotWaitedFor) {
+    const TemporaryFolder folder;
+    ASSERT_EQ(mkfifo(folder.path("pipe.png").c_str(), 0600), 0);
+    EXPECT_THAT(error_of([&] { read_image(folder.path("pipe.png")); }), HasSubstr("pipe.png is a device or a pipe"));
 }
 
 }  // namespace

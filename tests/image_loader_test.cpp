@@ -209,6 +209,24 @@ TEST_F(ImageLoaderTest, EvaluationTakesTheMiddleAndTrainingWhatTheItemSays) {
     EXPECT_TRUE(identical(again, images.rows(2, 3).clone()));
 }
 
+// A random resized crop is cut from the stored image, so that is what is kept.
+TEST_F(ImageLoaderTest, RandomResizedCropsComeFromTheKeptOriginal) {
+    const Transform transform = parse_transform("resize=3,random-resized-crop=2,flip");
+    const auto loader = std::make_shared<ImageLoader>(std::make_unique<Ramps>(), transform, 1 << 20);
+    const Random random(3, Purpose::augment);
+    for (int pass = 0; pass < 2; ++pass) {
+        const std::vector<uint64_t> items{7, 8};
+        const Tensor images = loader->request(std::vector<int64_t>{0, 0}, Augmentation{random, items}, 1).get();
+        for (std::size_t i = 0; i < items.size(); ++i) {
+            const ImageBytes expected = apply(transform, Ramps().read(0), &random, items[i]);
+            for (std::size_t j = 0; j < 12; ++j)
+                ASSERT_EQ(images.values()[12 * i + j], static_cast<float>(expected.pixels[j]) / 255.0f);
+        }
+    }
+    EXPECT_EQ(loader->bytes(0), apply(transform, Ramps().read(0)).pixels);
+    EXPECT_EQ(loader->cache_stats().bytes, 4 * 6 * 3);
+}
+
 TEST_F(ImageLoaderTest, ResizedImagesAreKeptAndCroppedAnew) {
     const Transform transform = parse_transform("resize=2x3,random-crop=2");
     const auto loader = std::make_shared<ImageLoader>(std::make_unique<Ramps>(), transform, 1 << 20);

@@ -14,6 +14,7 @@ using testing::HasSubstr;
 ModelSpec sample() {
     ModelSpec spec{.arch = "resnet18", .classes = 7, .stem = "cifar", .image_size = 64, .naming = "l2ul-cifar100"};
     set_normalization(spec, "cifar100");
+    spec.transform = "resize=73,bilinear,random-resized-crop=64,flip";
     return spec;
 }
 
@@ -23,6 +24,7 @@ void expect_equal(const ModelSpec& actual, const ModelSpec& expected) {
     EXPECT_EQ(actual.stem, expected.stem);
     EXPECT_EQ(actual.image_size, expected.image_size);
     EXPECT_EQ(actual.naming, expected.naming);
+    EXPECT_EQ(actual.transform, expected.transform);
     EXPECT_EQ(actual.mean, expected.mean);  // every bit: the text has nine digits
     EXPECT_EQ(actual.std, expected.std);
 }
@@ -34,7 +36,7 @@ TEST(Manifest, SaysHowToBuildTheModelAgain) {
 
 TEST(Manifest, WithoutOneTheOptionsDecide) {
     ModelSpec expected = sample();
-    expected.naming = "";
+    expected.naming = expected.transform = "";
     expect_equal(agreed_spec("f", {{"format", "pt"}}, {"resnet18", "cifar", 7, 64, "cifar100"}), expected);
     EXPECT_EQ(error_of([] { agreed_spec("f", {}, {}); }), "f does not say which architecture it is for; give --model");
 }

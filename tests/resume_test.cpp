@@ -63,6 +63,8 @@ TEST_F(Resume, SlowTrainingAndUnlearningSurviveTwentyKills) {
                                          "12",
                                          "--schedule",
                                          "onecycle",
+                                         "--transform",
+                                         "random-resized-crop=32,flip",
                                          "--validation",
                                          "0.25",
                                          "--ema",

@@ -171,6 +171,46 @@ TEST_F(Train, AResumedTwinOfThePlainOptionsEndsBitIdentical) {
     }
 }
 
+// Images that a transform augments: the first step sees what request() gives for epoch 0 and the seed's order.
+class Transformed : public Train {
+protected:
+    Transformed() {
+        data = load_dataset("synthetic:1:40", Split::train,
+                            {.transform = parse_transform("resize=36,random-resized-crop=24,flip")});
+        options.crop_pad = 12;  // has no say
+    }
+    double loss_of(const Tensor& images, std::span<const int64_t> indices) const {
+        Model model({.arch = "resnet8", .classes = data.classes()}, 3);
+        const Var logits = model.forward(images, BatchNormMode::batch);
+        return evaluate_logits(logits.value(), data.labels_of(indices).int64_values()).loss;
+    }
+};
+
+TEST_F(Transformed, StepsSeeTheRandomStepsOfTheTransform) {
+    std::vector<int64_t> order = Random(options.seed, Purpose::shuffle).permutation(40, 0);
+    const std::span<const int64_t> first = std::span(order).first(16);
+    std::vector<uint64_t> items(16);
+    std::iota(items.begin(), items.end(), uint64_t{0});
+    const Tensor augmented = data.request(first, Random(options.seed, Purpose::augment), items).get();
+    const Tensor plain = data.images(first);
+    ASSERT_FALSE(identical(augmented, plain));
+    run();
+    EXPECT_NEAR(traces.front().loss, loss_of(augmented, first), 1e-6);
+    options.augment = false;
+    run();
+    EXPECT_NEAR(traces.front().loss, loss_of(plain, first), 1e-6);
+}
+
+TEST_F(Transformed, AResumedTwinEndsBitIdenticalWhateverTheThreads) {
+    snapshot_step = 2;
+    set_threads(1);
+    const StateDict whole = run();
+    snapshot_step = -1;
+    set_threads(3);
+    expect_identical(run(), whole);
+    expect_identical(run(&state), whole);
+}
+
 TEST_F(Train, RefusesTheStateOfAnotherTraining) {
     snapshot_step = 6;
     run();

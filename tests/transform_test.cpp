@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cmath>
 #include <numeric>
 
 #include "tests/support/compare.h"
@@ -88,6 +90,78 @@ TEST(Transform, RandomCropsAreAddressed) {
                 HasSubstr("a random crop of 33x33 pixels from an image of 40x32"));
 }
 
+// The definition, followed by hand: which draw is the first to fit, and where it lies.
+TEST(Transform, RandomRectanglesAreTorchvisions) {
+    const Random random(11, Purpose::augment);
+    constexpr int64_t height = 40, width = 50;
+    int later = 0;
+    double shares = 0;
+    constexpr int items = 2000;
+    for (uint64_t item = 0; item < items; ++item) {
+        const Window window = draw_rectangle(height, width, random, item);
+        ASSERT_TRUE(window.top >= 0 && window.left >= 0 && window.top + window.height <= height &&
+                    window.left + window.width <= width);
+        uint32_t draw = 0;
+        int64_t h = 0, w = 0;
+        for (;; ++draw) {
+            ASSERT_LT(draw, 10u) << "such an image never needs the fallback";
+            const double area = height * width * (0.08 + 0.92 * double{random.uniform(item, 3 + 2 * draw)});
+            const double ratio = 0.75 * std::pow(16.0 / 9.0, double{random.uniform(item, 4 + 2 * draw)});
+            w = std::llround(std::sqrt(area * ratio));
+            h = std::llround(std::sqrt(area / ratio));
+            if (w <= width && h <= height) break;
+        }
+        later += draw > 0 ? 1 : 0;
+        ASSERT_EQ(window.height, h) << item;
+        ASSERT_EQ(window.width, w) << item;
+        ASSERT_EQ(window.top, random.below(height - h + 1, item, 0));
+        ASSERT_EQ(window.left, random.below(width - w + 1, item, 1));
+        shares += static_cast<double>(h * w) / (height * width) / items;
+    }
+    EXPECT_NEAR(later, 0.193 * items, 71) << "first draws that are higher than the image";
+    EXPECT_NEAR(shares, 0.462, 0.021);  // of 200,000 such draws with NumPy, four standard errors
+}
+
+// No rectangle of 8 % of these areas fits: the middle, as wide or high as 4:3 or 3:4 allow.
+TEST(Transform, RandomRectanglesOfNarrowImagesLieInTheMiddle) {
+    const Random random(0, Purpose::augment);
+    const auto draw = [&](int64_t height, int64_t width) {
+        const Window window = draw_rectangle(height, width, random, 5);
+        return std::array{window.top, window.left, window.height, window.width};
+    };
+    EXPECT_EQ(draw(10, 1000), (std::array<int64_t, 4>{0, 493, 10, 13}));
+    EXPECT_EQ(draw(1000, 10), (std::array<int64_t, 4>{493, 0, 13, 10}));
+    EXPECT_EQ(draw(1, 60000), (std::array<int64_t, 4>{0, 29999, 1, 1}));
+}
+
+TEST(Transform, RandomResizedCropsAreTheRectangleResized) {
+    const ImageBytes image = read_image(picture("422.jpg"));
+    const Random random(3, Purpose::augment);
+    const Transform transform = parse_transform("resize=40,random-resized-crop=24,flip");
+    int mirrored = 0;
+    for (uint64_t item = 0; item < 12; ++item) {
+        const Window window = draw_rectangle(image.height, image.width, random, item);
+        ImageBytes part{window.height, window.width, {}};
+        for (int64_t y = 0; y < window.height; ++y)
+            for (int64_t i = 0; i < window.width * 3; ++i)
+                part.pixels.push_back(
+                    image.pixels[static_cast<std::size_t>(((window.top + y) * image.width + window.left) * 3 + i)]);
+        const ImageBytes expected = resize(part, 24, 24, Interpolation::bilinear);
+        const ImageBytes actual = apply(transform, image, &random, item);
+        const bool flip = random.uniform(item, 2) < 0.5f;
+        mirrored += flip ? 1 : 0;
+        ASSERT_EQ(actual.pixels.size(), 24u * 24 * 3);
+        for (std::size_t y = 0; y < 24; ++y)
+            for (std::size_t x = 0; x < 24; ++x)
+                for (std::size_t c = 0; c < 3; ++c)
+                    ASSERT_EQ(actual.pixels[(y * 24 + x) * 3 + c],
+                              expected.pixels[(y * 24 + (flip ? 23 - x : x)) * 3 + c]);
+    }
+    EXPECT_GT(mirrored, 0);
+    EXPECT_LT(mirrored, 12);
+    EXPECT_EQ(apply(transform, image).pixels, apply(parse_transform("resize=40,crop=24"), image).pixels);
+}
+
 TEST(Transform, TextsAreReadAndWritten) {
     Transform transform;
     EXPECT_EQ(parse_transform("none"), transform);
@@ -99,7 +173,8 @@ TEST(Transform, TextsAreReadAndWritten) {
     EXPECT_EQ(describe(transform), "resize=256,bilinear,crop=224");
     transform.interpolation = Interpolation::bicubic;
     EXPECT_EQ(describe(transform), "resize=256,bicubic,crop=224");
-    for (const char* text : {"resize=224x200,bilinear", "resize=9,bicubic,pad=2,random-crop=7,flip", "flip", "crop=5"})
+    for (const char* text : {"resize=224x200,bilinear", "resize=9,bicubic,pad=2,random-crop=7,flip", "flip", "crop=5",
+                             "resize=9,bilinear,random-resized-crop=7"})
         EXPECT_EQ(describe(parse_transform(text)), text);
     for (const TransformPreset& preset : transform_presets())
         EXPECT_EQ(describe(parse_transform(preset.name)), preset.text);
@@ -115,6 +190,8 @@ TEST(Transform, SaysWhatIsWrong) {
          {"crop=", "crop=-1", "crop=0", "crop=5 ", "resize=3x", "resize=3x4x5", "pad=99999999999999999999"})
         EXPECT_THAT(problem(text), HasSubstr("from 1 to 65536")) << text;
     EXPECT_THAT(problem("crop=5,random-crop=5"), HasSubstr("one is enough"));
+    EXPECT_THAT(problem("random-resized-crop=5,random-crop=5"), HasSubstr("one is enough"));
+    EXPECT_THAT(problem("imagnet"), HasSubstr("presets imagenet, vit"));
     EXPECT_THAT(problem("resize=5,resize=5x5"), HasSubstr("one is enough"));
     EXPECT_THAT(error_of([] { size_after(parse_transform("resize=9000"), 1, 1000000); }), HasSubstr("at most 2^26"));
 }

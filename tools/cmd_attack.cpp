@@ -18,7 +18,7 @@ public:
         : Command(root, "attack", "adversarial images by projected gradient descent",
                   "lethe attack --weights runs/train/weights.safetensors --data synthetic --select random:0:16") {
         model_options(true);
-        data_option("training images");
+        data_options("training images");
         option("select", select, "which training images (a forget-set expression, see lethe unlearn --help)");
         option("out", out, "folder for adversarial.safetensors, attack.json and attack.png");
         option("repeats", repeats, "attacks per image, each with its own start and target");
@@ -64,8 +64,7 @@ int AttackCommand::run() {
     options.early_stop = early_stop;
     check(repeats >= 1, "attack: --repeats must be >= 1, got ", repeats);
     const std::unique_ptr<Model> model = load_model();
-    check(!data_source.empty(), "attack: give --data, for example --data cifar10:DIR or --data synthetic");
-    const Dataset data = load_dataset(data_source, Split::train);
+    const Dataset data = load_data(Split::train, *model);
     const auto twin = fold_batchnorm(*model);
     const std::vector<int64_t> chosen =
         select_forget_set(select, data, [&] { return evaluate(*twin, data, all_indices(data)).wrong; });

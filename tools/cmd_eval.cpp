@@ -17,8 +17,9 @@ public:
                   "lethe eval --weights resnet20.th --model resnet20 --normalize imagenet --data cifar10:DIR --split "
                   "test") {
         model_options(true);
-        data_option("images");
-        option("split", split_name, "train or test")->check(CLI::IsMember({"train", "test"}));
+        data_options("images");
+        option("split", split_name, "train, test or, of datasets that have it, validation")
+            ->check(CLI::IsMember({"train", "validation", "test"}));
         option("select", select, "only these images (a forget-set expression, see lethe unlearn --help); default: all");
         option("logits", logits_file, "also write the logits [N,classes] to this safetensors file")->type_name("FILE");
         flag("per-class", per_class, "print a line per class");
@@ -34,10 +35,10 @@ private:
 
 int EvalCommand::run() {
     const std::unique_ptr<Model> model = load_model();
-    check(!data_source.empty(), "eval: give --data, for example --data cifar10:DIR or --data synthetic");
-    const Dataset data = load_dataset(data_source, split_name == "train" ? Split::train : Split::test);
-    check(data.classes() == model->spec().classes, "eval: ", data_source, " has ", data.classes(),
-          " classes, the model ", model->spec().classes);
+    const Split split = split_name == "train"        ? Split::train
+                        : split_name == "validation" ? Split::validation
+                                                     : Split::test;
+    const Dataset data = load_data(split, *model);
     const auto twin = fold_batchnorm(*model);
     const std::vector<int64_t> indices = select.empty() ? all_indices(data) : select_forget_set(select, data, [&] {
         return evaluate(*twin, data, all_indices(data)).wrong;

@@ -18,7 +18,7 @@ public:
         : Command(root, "importance", "MAS importance of every weight for chosen images",
                   "lethe importance --weights runs/train/weights.safetensors --data synthetic --select random:0:16") {
         model_options(true);
-        data_option("training images");
+        data_options("training images");
         option("select", select, "which training images (a forget-set expression, see lethe unlearn --help)");
         option("form", form, "per-sample (MAS: mean of |gradient|) or batch-mean (the reference: |mean gradient|)")
             ->check(CLI::IsMember({"per-sample", "batch-mean"}));
@@ -39,8 +39,7 @@ private:
 
 int ImportanceCommand::run() {
     const std::unique_ptr<Model> model = load_model();
-    check(!data_source.empty(), "importance: give --data, for example --data cifar10:DIR or --data synthetic");
-    const Dataset data = load_dataset(data_source, Split::train);
+    const Dataset data = load_data(Split::train, *model);
     const std::vector<int64_t> chosen = select_forget_set(select, data, [&] {
         const auto twin = fold_batchnorm(*model);
         return evaluate(*twin, data, all_indices(data)).wrong;

@@ -16,10 +16,11 @@ namespace {
 class InspectCommand : public Command {
 public:
     explicit InspectCommand(CLI::App& root)
-        : Command(root, "inspect", "look into a weight file; list models, methods and switches",
+        : Command(root, "inspect", "look into a weight file; list what there is",
                   "lethe inspect resnet20.safetensors") {
         app().add_option("file", file, "weight file or folder, as --weights of other commands")->type_name("FILE");
         flag("models", models, "list the architectures");
+        flag("datasets", datasets, "list the kinds of datasets and the presets of --transform");
         flag("methods", list_methods, "list the unlearning methods");
         flag("switches", switches, "list the compatibility switches and the presets");
     }
@@ -30,19 +31,21 @@ protected:
 private:
     // Each adds what it prints to `json`.
     void print_models(Json& json) const;
+    void print_datasets(Json& json) const;
     void print_methods(Json& json) const;
     void print_switches(Json& json) const;
     void print_file(Json& json) const;
 
     std::string file;
-    bool models = false, list_methods = false, switches = false;
+    bool models = false, datasets = false, list_methods = false, switches = false;
 };
 
 int InspectCommand::run() {
-    check(!file.empty() || models || list_methods || switches,
-          "inspect: name a weight file, or ask for --models, --methods or --switches");
+    check(!file.empty() || models || datasets || list_methods || switches,
+          "inspect: name a weight file, or ask for --models, --datasets, --methods or --switches");
     Json json = Json::object();
     if (models) print_models(json);
+    if (datasets) print_datasets(json);
     if (list_methods) print_methods(json);
     if (switches) print_switches(json);
     if (!file.empty()) print_file(json);
@@ -94,6 +97,19 @@ void InspectCommand::print_methods(Json& json) const {
                    method.source));
         json["methods"].push_back(
             {{"name", method.name}, {"formula", method.formula}, {"needs", method.data}, {"source", method.source}});
+    }
+}
+
+void InspectCommand::print_datasets(Json& json) const {
+    for (const DatasetKind& kind : dataset_kinds()) {
+        const std::string steps = kind.transform != nullptr ? kind.transform : "";
+        say(concat(kind.usage, "\n  ", kind.description, steps.empty() ? "" : "\n  transform ", steps));
+        json["datasets"].push_back({{"usage", kind.usage}, {"description", kind.description}, {"transform", steps}});
+    }
+    say("presets of --transform");
+    for (const TransformPreset& preset : transform_presets()) {
+        say(concat("  ", preset.name, " = ", preset.text, "  (", preset.models, ")"));
+        json["transforms"].push_back({{"name", preset.name}, {"steps", preset.text}, {"models", preset.models}});
     }
 }
 

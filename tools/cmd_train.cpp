@@ -1,3 +1,4 @@
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -37,14 +38,17 @@ public:
         option("stem", stem, "first layers of resnet18/34/50: imagenet, cifar or cifar-maxpool");
         option("normalize", normalize,
                "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: cifar10");
-        data_option("training and test images");
+        option("image-size", image_size, "side of the images after --transform; 0 = whatever that is");
+        transform_option("what the data or the model usually have");
+        data_options("training and test images");
         optimizer_options();
         schedule_options();
-        flag("augment", options.augment, "random crop and flip; off: --augment=false");
-        option("crop-pad", options.crop_pad, "pixels of zeros around an image before its random crop");
+        flag("augment", options.augment,
+             "the random steps of the transform or, where it has none, a random crop and flip; off: --augment=false");
+        option("crop-pad", options.crop_pad, "pixels of zeros around an image before that random crop");
         option("validation", validation,
-               "training images held out and evaluated after epochs: a number or, below 1, a share; 0 = none, the test "
-               "images are evaluated");
+               "images evaluated after epochs: a number of training images, or a share below 1, that are held out; "
+               "own, those that the dataset has; 0, the test images");
         option("evaluate-every", options.evaluate_every, "epochs between evaluations; the last is always evaluated");
         option("keep", keep, "what weights.safetensors holds: the last weights or the best evaluated ones")
             ->check(CLI::IsMember({"last", "best"}));
@@ -59,16 +63,24 @@ protected:
 private:
     void optimizer_options();
     void schedule_options();
-    TrainData choose_data(const Dataset& train, const Dataset& test) const;
-    const char* evaluated() const { return validation > 0 ? "validation" : "test"; }
+    // What --data holds, as images of one size.
+    struct Images {
+        Dataset train, test;
+        std::optional<Dataset> validation;  // of the dataset's own
+    };
+    Images load_images(const ModelSpec& spec) const;
+    ModelSpec model_spec() const;
+    TrainData choose_data(const Images& images) const;
+    const char* evaluated() const { return validates() ? "validation" : "test"; }
+    bool validates() const { return validation != "0" && !validation.empty(); }
     void train_model(Model& model, const TrainData& data, const RunDirectory& directory);
     void end_epoch(Training& training, const EpochTrace& epoch, const RunDirectory& directory,
                    TerminalReporter& reporter);
     void write_model(const Model& model, const std::filesystem::path& path) const;
     int report(Model& model, const TrainData& data, const Dataset& test, const RunDirectory& directory);
 
-    std::string recipe, out = "runs/train", keep = "last";
-    double validation = 0, checkpoint_seconds = 5;
+    std::string recipe, out = "runs/train", keep = "last", validation = "0";
+    double checkpoint_seconds = 5;
     TrainOptions options;
     std::map<std::string, std::string> manifest;
 };
@@ -108,11 +120,37 @@ void TrainCommand::schedule_options() {
     option("max-momentum", schedule.max_momentum, "onecycle: momentum (adam: beta1) at both ends");
 }
 
-TrainData TrainCommand::choose_data(const Dataset& train, const Dataset& test) const {
-    if (validation == 0) return {.train = train, .evaluation = &test};
-    check(validation > 0 && (validation < 1 || validation == std::floor(validation)), "train: validation is ",
-          validation, "; it must be a whole number of images or a share below 1");
-    const double count = validation < 1 ? std::round(validation * static_cast<double>(train.size())) : validation;
+// Without --data's images, so without their size and number of classes.
+ModelSpec TrainCommand::model_spec() const {
+    ModelSpec spec{
+        .arch = model_name.empty() ? "resnet20" : model_name, .classes = 0, .stem = stem, .image_size = image_size};
+    set_normalization(spec, normalize.empty() ? "cifar10" : normalize);
+    return spec;
+}
+
+TrainCommand::Images TrainCommand::load_images(const ModelSpec& spec) const {
+    Images images{load_data(Split::train, spec, true), load_data(Split::test, spec, true), {}};
+    if (validation == "own") images.validation = load_data(Split::validation, spec, true);
+    const Dataset &train = images.train, &test = images.test;
+    check(test.height == train.height && test.width == train.width, "train: the training images are ", train.width, "x",
+          train.height, ", the test images ", test.width, "x", test.height,
+          "; make them one size by a --transform such as resize=", train.height, "x", train.width);
+    check(image_size == 0 || (train.height == image_size && train.width == image_size), "train: --image-size is ",
+          image_size, ", but the images are ", train.width, "x", train.height,
+          "; make them that size by a --transform such as resize=", image_size, "x", image_size);
+    return images;
+}
+
+TrainData TrainCommand::choose_data(const Images& images) const {
+    const Dataset& train = images.train;
+    if (images.validation) return {.train = train, .evaluation = &*images.validation};
+    if (!validates()) return {.train = train, .evaluation = &images.test};
+    double amount = 0;
+    const auto [end, error] = std::from_chars(validation.data(), validation.data() + validation.size(), amount);
+    check(error == std::errc() && end == validation.data() + validation.size() && amount > 0 &&
+              (amount < 1 || amount == std::floor(amount)),
+          "train: validation is ", validation, "; it must be a whole number of images, a share below 1, or own");
+    const double count = amount < 1 ? std::round(amount * static_cast<double>(train.size())) : amount;
     HeldOut parts = hold_out(train.size(), static_cast<int64_t>(std::min(count, 1e15)), seed);
     return {.train = train,
             .indices = std::move(parts.train),
@@ -213,7 +251,7 @@ int TrainCommand::report(Model& model, const TrainData& data, const Dataset& tes
                           {"loss", result.loss}};
     };
     add("train", data.train, data.indices);
-    if (validation > 0) add("validation", data.train, data.evaluation_indices);
+    if (validates()) add("validation", *data.evaluation, data.evaluation_indices);
     add("test", test, {});
     results["weights"] = keep;
     if (directory.has(best_file)) results["best"] = TrainLog::best_epoch(directory, evaluated());
@@ -230,11 +268,13 @@ int TrainCommand::run() {
     options.seed = seed;
     options.validate();
     check(checkpoint_seconds >= 0, "train: checkpoint-seconds is ", checkpoint_seconds, "; it must be >= 0");
-    check(!data_source.empty(), "train: give --data, for example --data cifar10:DIR or --data synthetic");
-    const Dataset train = load_dataset(data_source, Split::train), test = load_dataset(data_source, Split::test);
-    const TrainData data = choose_data(train, test);
-    ModelSpec spec{.arch = model_name.empty() ? "resnet20" : model_name, .classes = train.classes(), .stem = stem};
-    set_normalization(spec, normalize.empty() ? "cifar10" : normalize);
+    ModelSpec spec = model_spec();
+    const Images images = load_images(spec);
+    const Dataset& train = images.train;
+    const TrainData data = choose_data(images);
+    spec.classes = train.classes();
+    if (train.height == train.width) spec.image_size = train.height;
+    spec.transform = train.loader ? describe(train.loader->transform()) : "none";
     Model model(spec, seed);
     Optimizer(model.net().parameters(), options.optimizer);  // bad options are found before anything is written
     model.to(device_named(device));
@@ -249,7 +289,7 @@ int TrainCommand::run() {
     if (!directory.has(weights_file_name)) train_model(model, data, directory);  // it is written last
     model.load_state(read_weights(directory.file(weights_file_name)).state());
     std::filesystem::remove(directory.file(checkpoint_file));
-    return report(model, data, test, directory);
+    return report(model, data, images.test, directory);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ public:
         : Command(root, "unlearn", "forget chosen training images and compare methods",
                   "lethe unlearn --weights runs/train/weights.safetensors --data synthetic --forget random:0:16") {
         model_options(true);
-        data_option("training and test images");
+        data_options("training and test images");
         option("forget", forget,
                "D_f: torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], indices:FILE or misclassified[:K]");
         option("methods", methods_text, "methods, comma-separated (lethe inspect --methods)");
@@ -126,8 +126,7 @@ int UnlearnCommand::run() {
 
     const std::unique_ptr<Model> model = load_model();
     run_options.source_metadata = weights_metadata;
-    check(!data_source.empty(), "unlearn: give --data, for example --data cifar10:DIR or --data synthetic");
-    Dataset train = load_dataset(data_source, Split::train), test = load_dataset(data_source, Split::test);
+    Dataset train = load_data(Split::train, *model), test = load_data(Split::test, *model);
     if (run_options.unlearn.switches.utk_double_scale) train.pixel_scale = test.pixel_scale = 1.0f / 255.0f;
     const std::vector<int64_t> forget_set = select_forget_set(forget, train, [&] {
         const auto twin = fold_batchnorm(*model);

@@ -86,10 +86,24 @@ void Command::model_options(bool required) {
     option("image-size", image_size, "side of the images, for models whose weights depend on it; 0 = the file's");
     option("normalize", normalize,
            "input normalisation: cifar10, cifar100, imagenet, none or MEANS/STDS; default: the file's, or none");
+    transform_option("the file's, or what the data or the model usually have");
 }
 
-void Command::data_option(const std::string& help) {
-    option("data", data_source, help + ": cifar10:DIR, folder:DIR or synthetic[:SEED]");
+void Command::transform_option(const std::string& fallback) {
+    option("transform", transform,
+           "how images become the model's input: steps such as resize=256,crop=224 or a preset (lethe inspect "
+           "--datasets); default: " +
+               fallback);
+}
+
+void Command::data_options(const std::string& help) {
+    option("data", data_source,
+           help +
+               ": KIND:PATH, such as cifar10:DIR, folder:DIR or synthetic (lethe inspect "
+               "--datasets)");
+    option("corrupt", corrupt, "image files that cannot be decoded: fail, when one is asked for, or skip them all")
+        ->check(CLI::IsMember({"fail", "skip"}));
+    option("cache-mib", cache_mib, "memory for decoded images of each split, in MiB; 0 = decode them every time");
 }
 
 Json Command::resolved() const {
@@ -99,16 +113,17 @@ Json Command::resolved() const {
 }
 
 const std::vector<std::string>& Command::free_keys() {
-    static const std::vector<std::string> keys{"threads", "out", "checkpoint-seconds"};
+    static const std::vector<std::string> keys{"threads", "out", "checkpoint-seconds", "cache-mib"};
     return keys;
 }
 
 std::unique_ptr<Model> Command::load_model() { return load_model(read_weights(weights_file)); }
 
 std::unique_ptr<Model> Command::load_model(const WeightFile& file) {
-    const ModelSpec spec = agreed_spec(weights_file, file.metadata, {model_name, stem, classes, image_size, normalize});
+    ModelSpec spec = agreed_spec(weights_file, file.metadata, {model_name, stem, classes, image_size, normalize});
     if (normalize.empty() && !file.metadata.contains("lethe.mean"))
         std::cerr << "lethe: warning: no --normalize given and the weights file does not say; using raw pixels\n";
+    if (!transform.empty()) spec.transform = describe(parse_transform(transform));
     weights_metadata = file.metadata;
     auto model = std::make_unique<Model>(spec, std::nullopt);
     try {
@@ -118,6 +133,53 @@ std::unique_ptr<Model> Command::load_model(const WeightFile& file) {
     }
     model->to(device_named(device));
     return model;
+}
+
+// For a model of 224 pixels 256 before the crop, other sizes in proportion. Models for small images, and larger ones
+// with the stem for them, take images as they are unless --image-size asks for another size.
+Transform Command::usual_transform(const ModelSpec& spec, bool training) const {
+    const int64_t own = find_architecture(spec.arch).image_size;
+    if ((own < 64 || spec.stem.starts_with("cifar")) && image_size == 0) return {};
+    const int64_t side = spec.image_size > 0 ? spec.image_size : own;
+    Transform usual{.resize = (side * 8 + 3) / 7};
+    (training ? usual.random_resized_crop : usual.crop) = side;
+    usual.flip = training;
+    return usual;
+}
+
+namespace {
+
+void warn_of_skipped(const Dataset& data) {
+    constexpr std::size_t most = 10;
+    for (std::size_t i = 0; i < std::min(most, data.skipped.size()); ++i)
+        std::cerr << "lethe: warning: left out: " << data.skipped[i] << "\n";
+    if (!data.skipped.empty())
+        std::cerr << "lethe: warning: " << data.skipped.size() << " unreadable " << name(data.split)
+                  << (data.skipped.size() == 1 ? " image is" : " images are") << " left out, " << data.size()
+                  << " remain\n";
+}
+
+}  // namespace
+
+Dataset Command::load_data(Split split, const ModelSpec& spec, bool training) const {
+    check(!data_source.empty(), app_->get_name(), ": give --data, for example --data cifar10:DIR or --data synthetic");
+    check(cache_mib >= 0 && cache_mib <= int64_t{1} << 40, app_->get_name(), ": --cache-mib must be 0 or more, got ",
+          cache_mib);
+    LoadOptions options{.for_files = usual_transform(spec, training),
+                        .cache_bytes = cache_mib << 20,
+                        .on_corrupt = corrupt == "skip" ? OnCorrupt::skip : OnCorrupt::fail};
+    const std::string& text = transform.empty() ? spec.transform : transform;
+    if (!text.empty()) options.transform = parse_transform(text);
+    Dataset data = load_dataset(data_source, split, options);
+    warn_of_skipped(data);
+    return data;
+}
+
+Dataset Command::load_data(Split split, const Model& model) const {
+    Dataset data = load_data(split, model.spec());
+    check(data.classes() == model.spec().classes, app_->get_name(), ": ", data_source, " has ", data.classes(),
+          " classes, the model of ", weights_file, " has ", model.spec().classes);
+    return data;
 }
 
 void Command::say(const std::string& text) const {

@@ -48,7 +48,8 @@ protected:
     CLI::Option* flag(const std::string& name, bool& value, const std::string& help);
 
     void model_options(bool required);
-    void data_option(const std::string& help);
+    void transform_option(const std::string& fallback);  // what the help says is taken without it
+    void data_options(const std::string& help);
     Json resolved() const;
     // Keys that change no result: a run may be continued with others, and be moved.
     static const std::vector<std::string>& free_keys();
@@ -56,6 +57,12 @@ protected:
     // --weights with its manifest, or --model; checks that they agree. On the device.
     std::unique_ptr<Model> load_model();
     std::unique_ptr<Model> load_model(const WeightFile& file);  // --weights, read already
+    // A split of --data as images for `spec`: --transform, else spec.transform, else what the dataset needs, else, for
+    // files and a model of ImageNet's size, the usual crop of that size; random where a model is trained. Says on
+    // standard error which images --corrupt skip leaves out.
+    Dataset load_data(Split split, const ModelSpec& spec, bool training = false) const;
+    // The same for a model that must have as many classes as the dataset.
+    Dataset load_data(Split split, const Model& model) const;
     // Prints unless --quiet.
     void say(const std::string& text) const;
     // Writes `value` to --json when that was given.
@@ -70,12 +77,13 @@ protected:
     std::string json_file;
     bool quiet = false;
     std::string model_name, weights_file, normalize, data_source;
-    std::string stem;
-    int64_t classes = 0, image_size = 0;
+    std::string stem, transform, corrupt = "fail";
+    int64_t classes = 0, image_size = 0, cache_mib = 1024;
     Metadata weights_metadata;  // of --weights, after load_model()
 
 private:
     void choose_device();
+    Transform usual_transform(const ModelSpec& spec, bool training) const;  // how files become the model's input
 
     template <class T>
     static Json to_json_value(const T& value) {

@@ -20,11 +20,12 @@ const Options reference_cifar{
     {"momentum", "0.9"}, {"nesterov", "false"}, {"weight-decay", "5e-4"}, {"schedule", "cosine-epoch"},
     {"crop-pad", "4"},   {"seed", "1"},         {"keep", "last"}};
 
-// Of its UTKFace script; lr and weight decay are those of the grouping MFD, docs/training.md has the others'.
-const Options reference_utkface{{"model", "resnet18"},    {"stem", "cifar"},     {"normalize", "none"},
+// Of its UTKFace script; lr and weight decay are those of the grouping MFD, docs/training.md has the others'. The
+// script divides pixels by 255 once more than usual: here that is the normalisation. The transform is the dataset's.
+const Options reference_utkface{{"model", "resnet18"},    {"stem", "cifar"},     {"normalize", "0,0,0/255,255,255"},
                                 {"epochs", "100"},        {"batch-size", "128"}, {"optimizer", "adam"},
                                 {"lr", "1e-4"},           {"weight-decay", "0"}, {"clip-value", "0.1"},
-                                {"schedule", "onecycle"}, {"keep", "best"}};
+                                {"schedule", "onecycle"}, {"validation", "own"}, {"keep", "best"}};
 
 // Ours; docs/training.md says what was tried.
 const Options fast{{"model", "resnet18"},

@@ -71,10 +71,15 @@ private:
 }  // namespace
 
 Metadata manifest_of(const ModelSpec& spec) {
-    return {{"lethe.arch", spec.arch},       {"lethe.classes", std::to_string(spec.classes)},
-            {"lethe.stem", spec.stem},       {"lethe.image_size", std::to_string(spec.image_size)},
-            {"lethe.naming", spec.naming},   {"lethe.mean", joined(spec.mean)},
-            {"lethe.std", joined(spec.std)}, {"format", "pt"}};
+    return {{"lethe.arch", spec.arch},
+            {"lethe.classes", std::to_string(spec.classes)},
+            {"lethe.stem", spec.stem},
+            {"lethe.image_size", std::to_string(spec.image_size)},
+            {"lethe.naming", spec.naming},
+            {"lethe.mean", joined(spec.mean)},
+            {"lethe.std", joined(spec.std)},
+            {"lethe.transform", spec.transform},
+            {"format", "pt"}};
 }
 
 ModelSpec agreed_spec(const std::string& file, const Metadata& metadata, const GivenModel& given) {
@@ -88,6 +93,7 @@ ModelSpec agreed_spec(const std::string& file, const Metadata& metadata, const G
     spec.image_size =
         manifest.agreed(manifest.number("lethe.image_size"), given.image_size, "image size", "--image-size");
     spec.naming = manifest.text("lethe.naming");
+    spec.transform = manifest.text("lethe.transform");
     manifest.normalization(given.normalize, spec);
     return spec;
 }

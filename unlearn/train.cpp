@@ -73,7 +73,7 @@ private:
         int64_t step = -1;
         PendingImages images;
         Tensor labels;
-        uint64_t first_item = 0;  // of stream Purpose::augment, for the first image
+        std::vector<uint64_t> items;  // of stream Purpose::augment, for each image
     };
     // What a step of one batch size reads and writes, at addresses that stay.
     struct Recorded {
@@ -88,7 +88,8 @@ private:
     };
     Batch request_batch(int64_t step);
     Batch take_batch(int64_t step);
-    void augment(Tensor& images, uint64_t first_item) const;
+    void crop_and_flip(Tensor& images, std::span<const uint64_t> items) const;
+    Random augmentation() const { return {options_.seed, Purpose::augment}; }
     Loaded load_batch(int64_t step);
     void run(Recorded& step);
     EpochTrace end_epoch();
@@ -154,8 +155,11 @@ Training::Loop::Batch Training::Loop::request_batch(int64_t step) {
     const int64_t end = std::min(size, begin + options_.batch_size);
     const auto indices =
         std::span(order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    return {step, data_.train.request(indices), data_.train.labels_of(indices),
-            static_cast<uint64_t>(epoch * size + begin)};
+    std::vector<uint64_t> items(indices.size());
+    std::iota(items.begin(), items.end(), static_cast<uint64_t>(epoch * size + begin));
+    PendingImages images =
+        options_.augment ? data_.train.request(indices, augmentation(), items) : data_.train.request(indices);
+    return {step, std::move(images), data_.train.labels_of(indices), std::move(items)};
 }
 
 // Images that must be decoded are asked for one step ahead.
@@ -166,11 +170,10 @@ Training::Loop::Batch Training::Loop::take_batch(int64_t step) {
     return batch;
 }
 
-void Training::Loop::augment(Tensor& images, uint64_t first_item) const {
-    if (!options_.augment) return;
-    std::vector<uint64_t> items(static_cast<std::size_t>(images.dim(0)));
-    std::iota(items.begin(), items.end(), first_item);
-    augment_crop_flip(images, items, options_.crop_pad, Random(options_.seed, Purpose::augment));
+// Where the dataset has not augmented them itself.
+void Training::Loop::crop_and_flip(Tensor& images, std::span<const uint64_t> items) const {
+    if (options_.augment && !data_.train.augments())
+        augment_crop_flip(images, items, options_.crop_pad, augmentation());
 }
 
 Training::Loop::Loaded Training::Loop::load_batch(int64_t number) {
@@ -180,7 +183,7 @@ Training::Loop::Loaded Training::Loop::load_batch(int64_t number) {
     if (device_.device() == Device::cpu) {
         step.images = images;
         step.labels = batch.labels;
-        augment(step.images, batch.first_item);
+        crop_and_flip(step.images, batch.items);
         return {&step, batch.labels};
     }
     if (!step.images.defined()) {
@@ -189,7 +192,7 @@ Training::Loop::Loaded Training::Loop::load_batch(int64_t number) {
     }
     uploader_->send(images, step.images);
     uploader_->send(batch.labels, step.labels);
-    augment(step.images, batch.first_item);  // where the images are now
+    crop_and_flip(step.images, batch.items);  // where the images are now
     return {&step, batch.labels};
 }
 

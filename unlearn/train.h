@@ -1,4 +1,4 @@
-// Training a classifier from its initialisation: cross entropy, crop + flip, a schedule, evaluation after epochs.
+// Training a classifier from its initialisation: cross entropy, augmentation, a schedule, evaluation after epochs.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@ struct TrainOptions {
     ScheduleSpec schedule{};
     float label_smoothing = 0.0f;
     float ema = 0.0f;  // decay of the average of the weights (nn/average.h), which is then the result; 0: none
+    // The random steps of the dataset's transform, if it has some; else zero padding by crop_pad, crop and flip.
     bool augment = true;
     int64_t crop_pad = 4;
     int64_t evaluate_every = 1;  // epochs, and after the last one
