@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "tensor/error.h"
 
@@ -76,6 +80,8 @@ uint8_t to_byte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> wei
 
 constexpr int32_t half = 1 << (weight_bits - 1);
 
+constexpr int64_t rows_at_once = 8;
+
 void resample_row(const uint8_t* row, const Taps& taps, uint8_t* out) {
     for (std::size_t i = 0; i < taps.runs.size(); ++i, out += 3) {
         const int32_t* weights = taps.of(static_cast<int64_t>(i));
@@ -92,17 +98,80 @@ void resample_row(const uint8_t* row, const Taps& taps, uint8_t* out) {
     }
 }
 
-// One output row from `count` rows that lie `stride` bytes apart.
-void mix_rows(const uint8_t* rows, int64_t stride, const int32_t* weights, int64_t count, uint8_t* out, int64_t bytes) {
+// One output row from `count` rows that lie `stride` bytes apart. Compiled for each instruction set that calls it.
+inline __attribute__((always_inline)) void mix_rows_loop(const uint8_t* rows, int64_t stride, const int32_t* weights,
+                                                         int64_t count, uint8_t* out, int64_t bytes) {
     constexpr int64_t block = 64;
-    for (int64_t begin = 0; begin < bytes; begin += block) {
-        const int64_t size = std::min(block, bytes - begin);
+    int64_t begin = 0;
+    for (; begin + block <= bytes; begin += block) {
         int32_t sums[block];
-        std::fill_n(sums, size, half);
+        std::fill_n(sums, block, half);
         for (int64_t y = 0; y < count; ++y)
-            for (int64_t x = 0; x < size; ++x) sums[x] += weights[y] * rows[y * stride + begin + x];
-        for (int64_t x = 0; x < size; ++x) out[begin + x] = to_byte(sums[x]);
+            for (int64_t x = 0; x < block; ++x) sums[x] += weights[y] * rows[y * stride + begin + x];
+        for (int64_t x = 0; x < block; ++x) out[begin + x] = to_byte(sums[x]);
     }
+    for (; begin < bytes; ++begin) {
+        int32_t sum = half;
+        for (int64_t y = 0; y < count; ++y) sum += weights[y] * rows[y * stride + begin];
+        out[begin] = to_byte(sum);
+    }
+}
+
+#ifdef __x86_64__
+const bool has_avx2 = __builtin_cpu_supports("avx2");
+
+#define LETHE_AVX2 __attribute__((target("avx2")))
+
+LETHE_AVX2 void mix_rows_avx2(const uint8_t* rows, int64_t stride, const int32_t* weights, int64_t count, uint8_t* out,
+                              int64_t bytes) {
+    mix_rows_loop(rows, stride, weights, count, out, bytes);
+}
+
+LETHE_AVX2 inline uint32_t four_bytes(const uint8_t* from) {
+    uint32_t bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+}
+
+// resample_row() for `rows_at_once` rows that lie `stride` bytes apart, the same integers: a vector holds red, green,
+// blue and a lane that has no say for each of two rows. It reads a byte behind the last pixel of each row.
+LETHE_AVX2 void resample_rows_avx2(const uint8_t* in, int64_t stride, const Taps& taps, uint8_t* out) {
+    constexpr int64_t pairs = rows_at_once / 2;
+    const int64_t out_stride = static_cast<int64_t>(taps.runs.size()) * 3;
+    for (std::size_t i = 0; i < taps.runs.size(); ++i, out += 3) {
+        const int32_t* weights = taps.of(static_cast<int64_t>(i));
+        const uint8_t* pixel = in + taps.runs[i].first * 3;
+        __m256i sums[pairs];
+        for (__m256i& sum : sums) sum = _mm256_set1_epi32(half);
+        for (int64_t x = 0; x < taps.runs[i].count; ++x, pixel += 3) {
+            const __m256i weight = _mm256_set1_epi32(weights[x]);
+            for (int64_t p = 0; p < pairs; ++p) {
+                const uint8_t* first = pixel + 2 * p * stride;
+                const __m128i bytes = _mm_insert_epi32(_mm_cvtsi32_si128(static_cast<int>(four_bytes(first))),
+                                                       static_cast<int>(four_bytes(first + stride)), 1);
+                sums[p] = _mm256_add_epi32(sums[p], _mm256_mullo_epi32(_mm256_cvtepu8_epi32(bytes), weight));
+            }
+        }
+        for (int64_t p = 0; p < pairs; ++p) {
+            const __m256i values = _mm256_srai_epi32(sums[p], weight_bits);  // within 16 bits; packing clamps to bytes
+            const __m256i words = _mm256_packs_epi32(values, values), bytes = _mm256_packus_epi16(words, words);
+            const int first = _mm256_extract_epi32(bytes, 0), second = _mm256_extract_epi32(bytes, 4);
+            std::memcpy(out + 2 * p * out_stride, &first, 3);
+            std::memcpy(out + (2 * p + 1) * out_stride, &second, 3);
+        }
+    }
+}
+#else
+constexpr bool has_avx2 = false;
+constexpr auto mix_rows_avx2 = mix_rows_loop;
+void resample_rows_avx2(const uint8_t*, int64_t, const Taps&, uint8_t*) {}
+#endif
+
+void mix_rows(const uint8_t* rows, int64_t stride, const int32_t* weights, int64_t count, uint8_t* out, int64_t bytes) {
+    if (has_avx2)
+        mix_rows_avx2(rows, stride, weights, count, out, bytes);
+    else
+        mix_rows_loop(rows, stride, weights, count, out, bytes);
 }
 
 const uint8_t* pixel_at(const ImageBytes& image, int64_t y, int64_t x) {
@@ -123,8 +192,13 @@ ImageBytes stretch_rows(const ImageBytes& image, int64_t new_width, Interpolatio
         return out;
     }
     const Taps taps = make_taps(image.width, new_width, window.left, window.width, interpolation);
-    for (int64_t y = 0; y < window.height; ++y)
-        resample_row(pixel_at(image, window.top + y, 0), taps, out.pixels.data() + y * window.width * 3);
+    const int64_t bytes = window.width * 3, stride = image.width * 3;
+    int64_t y = 0;
+    if (has_avx2)  // behind the image's last row is no byte to be read
+        for (; y + rows_at_once <= std::min(window.height, image.height - 1 - window.top); y += rows_at_once)
+            resample_rows_avx2(pixel_at(image, window.top + y, 0), stride, taps, out.pixels.data() + y * bytes);
+    for (; y < window.height; ++y)
+        resample_row(pixel_at(image, window.top + y, 0), taps, out.pixels.data() + y * bytes);
     return out;
 }
 
