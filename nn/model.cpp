@@ -225,11 +225,14 @@ Tensor predict(Model& twin, const Tensor& images) {
         logits.rows(begin, end).copy_from(part.value());
     };
     // On the CPU, 16 images of a CIFAR ResNet keep their activations in a core's cache, and whole-net chunks need no
-    // barrier per layer. A GPU is filled by hundreds of them, or fewer larger ones.
+    // barrier per layer; of larger images two share the layers' weights, and leave work for all threads. A GPU is
+    // filled by hundreds of small images, or fewer larger ones.
     const bool concurrent = backend(twin.device()).concurrent();
-    const int64_t filling =
-        std::clamp<int64_t>(512 * 32 * 32 / std::max<int64_t>(1, images.dim(2) * images.dim(3)), 1, 512);
-    const int64_t chunk = concurrent ? 16 : filling, chunks = (n + chunk - 1) / chunk;
+    const int64_t pixels = std::max<int64_t>(1, images.dim(2) * images.dim(3));
+    const auto as_many_pixels_as = [pixels](int64_t small_images) { return small_images * 32 * 32 / pixels; };
+    const int64_t chunk = concurrent ? std::clamp<int64_t>(as_many_pixels_as(16), 2, 16)
+                                     : std::clamp<int64_t>(as_many_pixels_as(512), 1, 512);
+    const int64_t chunks = (n + chunk - 1) / chunk;
     const auto predict_chunk = [&](int64_t i) { predict_rows(i * chunk, std::min(n, (i + 1) * chunk)); };
     if (concurrent)
         parallel_for(chunks, predict_chunk);
