@@ -143,18 +143,30 @@ std::string read_text(const fs::path& path) {
     return {bytes.begin(), bytes.end()};
 }
 
-void write_file(const fs::path& path, std::span<const uint8_t> bytes) {
+fs::path temporary_beside(const fs::path& path) {
     check(!path.empty() && path.has_filename(), "cannot write a file with an empty name");
-    const fs::path target = write_target(path);
-    fs::path temporary = target;
+    fs::path temporary = write_target(path);
     temporary += ".tmp." + std::to_string(::getpid());
-    int error = write_and_sync(temporary, bytes);
-    if (error == 0 && ::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
-    if (error != 0) {
+    return temporary;
+}
+
+void put_in_place(const fs::path& temporary, const fs::path& path) {
+    const fs::path target = write_target(path);
+    if (::rename(temporary.c_str(), target.c_str()) != 0) {
+        const int error = errno;
         ::unlink(temporary.c_str());
         fail(path.string(), ": cannot be written (", reason(error), ")");
     }
     sync_folder(target.has_parent_path() ? target.parent_path() : fs::path("."));
+}
+
+void write_file(const fs::path& path, std::span<const uint8_t> bytes) {
+    const fs::path temporary = temporary_beside(path);
+    if (const int error = write_and_sync(temporary, bytes); error != 0) {
+        ::unlink(temporary.c_str());
+        fail(path.string(), ": cannot be written (", reason(error), ")");
+    }
+    put_in_place(temporary, path);
 }
 
 void write_text(const fs::path& path, std::string_view text) {

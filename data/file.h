@@ -20,6 +20,11 @@ std::string read_text(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::span<const uint8_t> bytes);
 void write_text(const std::filesystem::path& path, std::string_view text);
 
+// The two halves of that, for what is written in pieces: the temporary name beside `path` (where it is a link, beside
+// what it points to; throws Error where a file cannot be), and the rename, which removes the temporary file on failure.
+std::filesystem::path temporary_beside(const std::filesystem::path& path);
+void put_in_place(const std::filesystem::path& temporary, const std::filesystem::path& path);
+
 // A text file that grows line by line: a trace. What was added is certainly in the file after sync() only.
 class LineLog {
 public:

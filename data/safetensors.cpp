@@ -73,16 +73,46 @@ void check_coverage(const std::vector<Entry>& entries, uint64_t data_bytes) {
     check(expected == data_bytes, data_bytes - expected, " bytes at the end belong to no entry");
 }
 
+void check_size(const Entry& entry) {
+    const int64_t wanted = element_count(entry.sizes) * entry.element->bytes;
+    check(std::cmp_equal(entry.end - entry.begin, wanted), "its shape ", shape_text(entry.sizes), " needs ", wanted,
+          " bytes, its offsets give ", entry.end - entry.begin);
+}
+
 StoredTensor entry_tensor(const Entry& entry, std::span<const uint8_t> data, MemoryBudget& budget) {
     try {
+        check_size(entry);
         const auto bytes = data.subspan(entry.begin, entry.end - entry.begin);
-        const int64_t wanted = element_count(entry.sizes) * entry.element->bytes;
-        check(std::cmp_equal(bytes.size(), wanted), "its shape ", shape_text(entry.sizes), " needs ", wanted,
-              " bytes, its offsets give ", bytes.size());
         return gather(*entry.element, bytes, contiguous_layout(entry.sizes), budget);
     } catch (const Error& error) {
         fail("entry '", printable(entry.name), "': ", error.what());
     }
+}
+
+struct Head {
+    std::vector<Entry> entries;  // by offset
+    std::map<std::string, std::string> metadata;
+};
+
+Head parse_head(std::span<const uint8_t> text, uint64_t data_bytes) {
+    Head head;
+    const json header = parse_bounded_json(text, "its JSON header");
+    for (const auto& [name, object] : header.items()) {
+        if (name == metadata_key)
+            head.metadata = parse_metadata(object, "its __metadata__");
+        else
+            head.entries.push_back(parse_entry(name, object));
+    }
+    std::sort(head.entries.begin(), head.entries.end(), [](const Entry& a, const Entry& b) {
+        return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+    });
+    check_coverage(head.entries, data_bytes);
+    return head;
+}
+
+void check_header_size(uint64_t header_bytes) {
+    check(header_bytes <= max_header_bytes, "its header claims ", header_bytes,
+          " bytes, more than the format's limit of ", max_header_bytes);
 }
 
 void append(std::vector<uint8_t>& out, const void* data, std::size_t bytes) {
@@ -99,8 +129,15 @@ std::string quoted(const std::string& text) {
     }
 }
 
+struct HeaderEntry {
+    std::string name;
+    const ElementInfo* element;
+    std::vector<int64_t> sizes;
+    uint64_t bytes;
+};
+
 // Written by hand and not through a JSON object, so that the entries stay in the model's order.
-std::string format_header(const StoredState& state, const std::map<std::string, std::string>& metadata) {
+std::string format_header(const std::vector<HeaderEntry>& entries, const std::map<std::string, std::string>& metadata) {
     std::set<std::string> names;
     std::string header, separator = "{";
     if (!metadata.empty()) {
@@ -114,12 +151,11 @@ std::string format_header(const StoredState& state, const std::map<std::string, 
         separator = ",";
     }
     uint64_t offset = 0;
-    for (const auto& [name, tensor] : state) {
+    for (const auto& [name, element, sizes, bytes] : entries) {
         check(name != metadata_key && names.insert(name).second, "entry name '", printable(name),
               "' is used twice or reserved");
-        const uint64_t end = offset + tensor.bytes.size();
-        const json entry = {
-            {"dtype", tensor.element->safetensors}, {"shape", tensor.sizes}, {"data_offsets", {offset, end}}};
+        const uint64_t end = offset + bytes;
+        const json entry = {{"dtype", element->safetensors}, {"shape", sizes}, {"data_offsets", {offset, end}}};
         header += separator + quoted(name) + ":" + entry.dump();
         separator = ",";
         offset = end;
@@ -135,31 +171,24 @@ std::string format_header(const StoredState& state, const std::map<std::string, 
 WeightFile parse_safetensors(std::span<const uint8_t> file) {
     ByteReader reader(file);
     const auto header_bytes = reader.little_endian<uint64_t>();
-    check(header_bytes <= max_header_bytes, "its header claims ", header_bytes,
-          " bytes, more than the format's limit of ", max_header_bytes);
-    const json header = parse_bounded_json(reader.take(header_bytes), "its JSON header");
+    check_header_size(header_bytes);
+    const auto header = reader.take(header_bytes);
     const auto data = reader.take(reader.remaining());
+    const Head head = parse_head(header, data.size());
 
     WeightFile result;
     result.format = "safetensors";
-    std::vector<Entry> entries;
-    for (const auto& [name, object] : header.items()) {
-        if (name == metadata_key)
-            result.metadata = parse_metadata(object, "its __metadata__");
-        else
-            entries.push_back(parse_entry(name, object));
-    }
-    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-        return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
-    });
-    check_coverage(entries, data.size());
+    result.metadata = head.metadata;
     MemoryBudget budget(file.size());
-    for (const Entry& entry : entries) result.entries.emplace_back(entry.name, entry_tensor(entry, data, budget));
+    for (const Entry& entry : head.entries) result.entries.emplace_back(entry.name, entry_tensor(entry, data, budget));
     return result;
 }
 
 std::vector<uint8_t> format_safetensors(const StoredState& state, const std::map<std::string, std::string>& metadata) {
-    const std::string header = format_header(state, metadata);
+    std::vector<HeaderEntry> entries;
+    for (const auto& [name, tensor] : state)
+        entries.push_back({name, tensor.element, tensor.sizes, tensor.bytes.size()});
+    const std::string header = format_header(entries, metadata);
     const uint64_t header_bytes = header.size();
     std::vector<uint8_t> out;
     uint64_t total = sizeof(header_bytes) + header.size();
@@ -169,6 +198,33 @@ std::vector<uint8_t> format_safetensors(const StoredState& state, const std::map
     append(out, header.data(), header.size());
     for (const auto& [name, tensor] : state) append(out, tensor.bytes.data(), tensor.bytes.size());
     return out;
+}
+
+std::vector<uint8_t> safetensors_head(const std::string& name, const ElementInfo& element,
+                                      const std::vector<int64_t>& sizes) {
+    const auto bytes = static_cast<uint64_t>(element_count(sizes) * element.bytes);
+    const std::string header = format_header({{name, &element, sizes, bytes}}, {});
+    const uint64_t header_bytes = header.size();
+    std::vector<uint8_t> out;
+    append(out, &header_bytes, sizeof(header_bytes));
+    append(out, header.data(), header.size());
+    return out;
+}
+
+OnlyTensor only_tensor_of_safetensors(uint64_t file_bytes,
+                                      const std::function<void(uint64_t at, std::span<uint8_t> bytes)>& read) {
+    std::vector<uint8_t> bytes(sizeof(uint64_t));
+    read(0, bytes);
+    const auto header_bytes = ByteReader(bytes).little_endian<uint64_t>();
+    check_header_size(header_bytes);
+    const uint64_t begin = bytes.size() + header_bytes;
+    check(begin <= file_bytes, "its header of ", header_bytes, " bytes does not fit into its ", file_bytes, " bytes");
+    bytes.resize(header_bytes);
+    read(sizeof(uint64_t), bytes);
+    const Head head = parse_head(bytes, file_bytes - begin);
+    check(head.entries.size() == 1, "it holds ", head.entries.size(), " tensors, one is needed");
+    check_size(head.entries[0]);
+    return {head.entries[0].element, head.entries[0].sizes, begin};
 }
 
 }  // namespace lethe

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -17,5 +18,18 @@ WeightFile parse_safetensors(std::span<const uint8_t> file);
 
 // The bytes of a safetensors file. Throws Error for a name that appears twice, is "__metadata__" or is not UTF-8.
 std::vector<uint8_t> format_safetensors(const StoredState& state, const std::map<std::string, std::string>& metadata);
+
+// For files of one tensor that are written and read in pieces (data/row_file.h): everything before its data, and where
+// that data begins. `read(at, bytes)` fills `bytes` from the file's byte `at` on; anything else than exactly one tensor
+// in a file of `file_bytes` bytes throws Error.
+struct OnlyTensor {
+    const ElementInfo* element = nullptr;
+    std::vector<int64_t> sizes;
+    uint64_t begin = 0;
+};
+std::vector<uint8_t> safetensors_head(const std::string& name, const ElementInfo& element,
+                                      const std::vector<int64_t>& sizes);
+OnlyTensor only_tensor_of_safetensors(uint64_t file_bytes,
+                                      const std::function<void(uint64_t at, std::span<uint8_t> bytes)>& read);
 
 }  // namespace lethe

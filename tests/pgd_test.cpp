@@ -55,6 +55,49 @@ protected:
     Tensor images = tiny_images(rows);
 };
 
+// A pool in pieces: the same bits and reports as in one, whatever the piece.
+TEST_F(Pgd, APoolIsTheAttackOfItsRepeatedImages) {
+    const PgdOptions options = quick();
+    constexpr int64_t repeats = 3;
+    const std::vector<int64_t> labels = draw_targets(targets, repeats, tiny_classes, false, 5);
+    Tensor repeated = Tensor::empty(images.shape().with_rows(repeats * rows));
+    for (int64_t i = 0; i < repeats; ++i) repeated.rows(i * rows, (i + 1) * rows).copy_from(images);
+    const PgdResult whole = pgd(*twin, repeated, labels, options);
+    for (const int64_t piece_rows : {4, 6, 100}) {
+        int64_t taken = 0;
+        std::vector<int64_t> progress;
+        const std::vector<PgdReport> reports = attack_pool(
+            *twin, images, labels, options,
+            [&](const Tensor& part) {
+                EXPECT_TRUE(identical(part, whole.images.rows(taken, taken + part.dim(0))));
+                EXPECT_LE(part.dim(0), piece_rows);
+                taken += part.dim(0);
+            },
+            [&](int64_t done) { progress.push_back(done); }, piece_rows * 3 * tiny_side * tiny_side * 4);
+        EXPECT_EQ(taken, repeats * rows);
+        EXPECT_EQ(progress.back(), repeats * rows);
+        ASSERT_EQ(reports.size(), whole.report.size());
+        for (std::size_t i = 0; i < reports.size(); ++i) {
+            EXPECT_EQ(reports[i].predicted, whole.report[i].predicted);
+            EXPECT_EQ(reports[i].norm, whole.report[i].norm);
+            EXPECT_EQ(reports[i].loss, whole.report[i].loss);
+        }
+    }
+}
+
+// Once two pieces have been attacked, no number of them takes memory from the system.
+TEST_F(Pgd, APoolTakesTheMemoryOfAPiece) {
+    set_threads(1);  // several may or may not have worked at once before
+    const auto run = [&](int64_t size) {
+        const std::vector<int64_t> labels(static_cast<std::size_t>(size), 1);
+        attack_pool(
+            *twin, images, labels, quick(), [](const Tensor&) {}, {}, rows * 3 * tiny_side * tiny_side * 4);
+        return CachingAllocator::cpu().stats().system_allocations;
+    };
+    const uint64_t warm = run(2 * rows);
+    EXPECT_EQ(run(20 * rows), warm);
+}
+
 class PgdInvariants : public Pgd, public testing::WithParamInterface<std::tuple<Norm, Order, Init, bool>> {};
 
 TEST_P(PgdInvariants, StaysInTheBallAndTheBoxAndReportsWhatItMade) {

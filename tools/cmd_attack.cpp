@@ -31,7 +31,7 @@ protected:
     int run() override;
 
 private:
-    Json report_rows(const PgdResult& result, const std::vector<int64_t>& rows,
+    Json report_rows(const std::vector<PgdReport>& reports, const std::vector<int64_t>& rows,
                      const std::vector<int64_t>& labels) const;
 
     std::string select = "random:0:16", out = "runs/attack";
@@ -40,11 +40,11 @@ private:
     AttackOptions attack;
 };
 
-Json AttackCommand::report_rows(const PgdResult& result, const std::vector<int64_t>& rows,
+Json AttackCommand::report_rows(const std::vector<PgdReport>& reports, const std::vector<int64_t>& rows,
                                 const std::vector<int64_t>& labels) const {
     Json list = Json::array();
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        const PgdReport& row = result.report[i];
+        const PgdReport& row = reports[i];
         list.push_back({{"index", rows[i]},
                         {untargeted ? "label" : "target", labels[i]},
                         {"predicted", row.predicted},
@@ -80,11 +80,13 @@ int AttackCommand::run() {
 
     TerminalReporter reporter(quiet);
     reporter.begin("attack", static_cast<int64_t>(rows.size()), "images");
-    const PgdResult result =
-        pgd(*twin, data.images(rows), labels, options, {}, 0, [&](int64_t done) { reporter.progress(done, ""); });
+    const Tensor originals = data.images(chosen);
+    const std::vector<PgdReport> reports =
+        attack_to_file(directory.file("adversarial.safetensors"), *twin, originals, labels, options,
+                       [&](int64_t done) { reporter.progress(done, ""); });
     int64_t successes = 0;
     float largest = 0, low = 1, high = 0;
-    for (const PgdReport& row : result.report) {
+    for (const PgdReport& row : reports) {
         successes += row.success ? 1 : 0;
         largest = std::max(largest, row.norm);
         low = std::min(low, row.low);
@@ -92,17 +94,15 @@ int AttackCommand::run() {
     }
     reporter.end(concat(successes, " of ", rows.size(), untargeted ? " left their label" : " reached their target"));
     say(concat("largest perturbation ", largest, " (eps ", options.step.eps, "), pixels in [", low, ", ", high, "]"));
-    write_safetensors(directory.file("adversarial.safetensors"), {{"images", result.images}});
-    const Tensor originals = data.images(chosen);
-    write_attack_sheet(directory.file("attack.png"), originals, chosen_labels, result.images, labels, result.report,
-                       data.class_names);
+    write_attack_sheet(directory.file("attack.png"), originals, chosen_labels,
+                       RowFile(directory.file("adversarial.safetensors")), labels, reports, data.class_names);
     const Json summary{{"successes", successes},
                        {"rows", rows.size()},
                        {"success_rate", 100.0 * static_cast<double>(successes) / static_cast<double>(rows.size())},
                        {"largest_norm", largest},
                        {"low", low},
                        {"high", high},
-                       {"report", report_rows(result, rows, labels)}};
+                       {"report", report_rows(reports, rows, labels)}};
     directory.write_json("attack.json", summary);
     write_json_option(summary);
     say("run directory: " + out + "  (adversarial.safetensors, attack.json, attack.png)");

@@ -8,6 +8,7 @@
 #include "tensor/error.h"
 #include "tensor/parallel.h"
 #include "tensor/step_graph.h"
+#include "unlearn/image_rows.h"
 #include "unlearn/metrics.h"
 
 namespace lethe {
@@ -86,7 +87,10 @@ int64_t Attack::rows_per_task() const {
     const int64_t rows = std::max<int64_t>(1, images_.dim(0)), workers = threads();
     // A GPU is filled by 1024 CIFAR images; of larger ones as many pixels, for memory's sake.
     if (!device_.concurrent()) return std::clamp<int64_t>(1024 * 32 * 32 / (images_.dim(2) * images_.dim(3)), 1, rows);
-    const int64_t at_once = std::min(options_.chunk, rows) * workers;
+    // What a network keeps for the gradients grows with the pixels: a ResNet-50's 16 rows of 224x224 would take 1 GB.
+    constexpr int64_t pixels = 4 * 224 * 224;
+    const int64_t chunk = std::min(options_.chunk, std::max<int64_t>(1, pixels / (images_.dim(2) * images_.dim(3))));
+    const int64_t at_once = std::min(chunk, rows) * workers;
     const int64_t tasks = (rows + at_once - 1) / at_once * workers;
     return (rows + tasks - 1) / tasks;
 }
@@ -242,6 +246,29 @@ PgdResult pgd(Model& twin, const Tensor& images, std::span<const int64_t> labels
     check_images(images, labels, twin.spec().classes, options.step);
     if (start.defined()) check_start(start, images, options.step);
     return Attack(twin, images, labels, options, first_row).run(start, progress);
+}
+
+std::vector<PgdReport> attack_pool(Model& twin, const Tensor& images, std::span<const int64_t> labels,
+                                   const PgdOptions& options, const std::function<void(const Tensor&)>& take,
+                                   const std::function<void(int64_t)>& progress, int64_t piece_bytes) {
+    check(images.rank() == 4 && images.dim(0) > 0, "pgd: images must be [K,3,H,W] with K > 0, got ", images.shape());
+    const auto row_bytes = static_cast<int64_t>(sizeof(float)) * images.numel() / images.dim(0);
+    const auto rows = static_cast<int64_t>(labels.size()), piece = std::max<int64_t>(1, piece_bytes / row_bytes);
+    const ImageRows clean(images);
+    std::vector<PgdReport> reports;
+    for (int64_t begin = 0; begin < rows; begin += piece) {
+        const int64_t end = std::min(rows, begin + piece);
+        std::vector<int64_t> sources;
+        for (int64_t row = begin; row < end; ++row) sources.push_back(row % images.dim(0));
+        const PgdResult result =
+            pgd(twin, clean.gather(sources), labels.subspan(static_cast<std::size_t>(begin), sources.size()), options,
+                {}, static_cast<uint64_t>(begin), [&](int64_t done) {
+                    if (progress) progress(begin + done);
+                });
+        reports.insert(reports.end(), result.report.begin(), result.report.end());
+        take(result.images);
+    }
+    return reports;
 }
 
 std::vector<int64_t> draw_targets(std::span<const int64_t> labels, int64_t repeats, int64_t classes, bool fallback,

@@ -24,7 +24,8 @@ struct PgdOptions {
     Init init = Init::uniform_box;
     bool early_stop = false;  // an image that has succeeded is left alone; rows then go one by one
     uint64_t seed = 0;        // Purpose::attack; item = row number
-    int64_t chunk = 16;       // at most so many rows go through the whole attack together on one thread
+    int64_t chunk = 16;       // at most so many rows go through the whole attack together on one thread (fewer where
+                              // images are large)
 
     void validate() const;  // throws Error naming the option and its range: eps >= 0, step > 0, steps >= 0, chunk >= 1
 };
@@ -53,6 +54,15 @@ struct PgdResult {
 // workers, serialised. Throws Error for labels out of range and pixels outside the box.
 PgdResult pgd(Model& twin, const Tensor& images, std::span<const int64_t> labels, const PgdOptions& options,
               const Tensor& start = {}, uint64_t first_row = 0, const std::function<void(int64_t)>& progress = {});
+
+// pgd() on a pool larger than memory should hold: row i attacks image i % K of `images` [K,3,H,W] with labels[i]. The
+// rows go in pieces of at most `piece_bytes` of pixels, one after the other; take(rows) is given each piece's
+// adversarial images, in order. Rows and reports are those that pgd() makes of the repeated images, bit by bit.
+// `progress` counts rows of the pool.
+std::vector<PgdReport> attack_pool(Model& twin, const Tensor& images, std::span<const int64_t> labels,
+                                   const PgdOptions& options, const std::function<void(const Tensor&)>& take,
+                                   const std::function<void(int64_t)>& progress = {},
+                                   int64_t piece_bytes = int64_t{64} << 20);
 
 // A random target for each of `labels`, `repeats` times (repeat-major: all labels, then all again), from stream
 // Purpose::label. With `fallback`: drawn from all classes, and C/2 where the draw is the true label (the reference,

@@ -39,14 +39,16 @@ Tensor difference(const Tensor& x, const Tensor& x_adv, float& gain) {
 }  // namespace
 
 void write_attack_sheet(const std::filesystem::path& path, const Tensor& originals, const std::vector<int64_t>& labels,
-                        const Tensor& adversarial, const std::vector<int64_t>& targets,
+                        const ImageRows& rows, const std::vector<int64_t>& targets,
                         const std::vector<PgdReport>& report, const std::vector<std::string>& class_names,
                         int64_t limit) {
+    const int64_t shown = std::min(limit, originals.dim(0));
+    const Tensor adversarial = rows.rows(0, shown);
     Sheet sheet;
     sheet.title = "Images to forget and their adversarial twins";
     for (int64_t group = 0; group < std::min<int64_t>(2, originals.dim(0)); ++group)
         sheet.column_titles.insert(sheet.column_titles.end(), {"original", "adversarial", "difference"});
-    for (int64_t i = 0; i < std::min(limit, originals.dim(0)); ++i) {
+    for (int64_t i = 0; i < shown; ++i) {
         const auto row = static_cast<std::size_t>(i);
         float gain = 1;
         const Tensor delta = difference(originals.rows(i, i + 1), adversarial.rows(i, i + 1), gain);

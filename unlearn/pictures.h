@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "unlearn/image_rows.h"
 #include "unlearn/pgd.h"
 #include "unlearn/unlearn.h"
 
@@ -14,7 +15,7 @@ namespace lethe {
 // Original / adversarial / difference (magnified, grey = none) of at most `limit` images, two images to a row, with
 // labels. adversarial rows are repeat-major: row i belongs to image i % originals.dim(0).
 void write_attack_sheet(const std::filesystem::path& path, const Tensor& originals, const std::vector<int64_t>& labels,
-                        const Tensor& adversarial, const std::vector<int64_t>& targets,
+                        const ImageRows& adversarial, const std::vector<int64_t>& targets,
                         const std::vector<PgdReport>& report, const std::vector<std::string>& class_names,
                         int64_t limit = 6);
 

@@ -218,19 +218,20 @@ void Run::attack(RunResult& run) {
     task_.adversarial_labels = targets;
 
     if (directory_.has("attack.json")) {
-        task_.adversarial = read_weights(directory_.file("adversarial.safetensors")).state().at(0).second;
+        task_.adversarial = RowFile(directory_.file("adversarial.safetensors"));
         run.attack_seconds = directory_.read_json("attack.json").at("seconds");
         return;
     }
     const auto start = std::chrono::steady_clock::now();
     reporter_.begin("attack", static_cast<int64_t>(rows.size()), "images");
-    const PgdResult result = pgd(*twin_, train_.images(rows), targets, options_.attack, {}, 0,
-                                 [&](int64_t done) { reporter_.progress(done, ""); });
+    const std::vector<PgdReport> reports =
+        attack_to_file(directory_.file("adversarial.safetensors"), *twin_, task_.images, targets, options_.attack,
+                       [&](int64_t done) { reporter_.progress(done, ""); });
     run.attack_seconds = seconds_since(start);
     Json report = Json::array();
     int64_t hits = 0, own_label = 0;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        const PgdReport& row = result.report[i];
+        const PgdReport& row = reports[i];
         hits += row.success ? 1 : 0;
         own_label += targets[i] == task_.labels[i % task_.labels.size()] ? 1 : 0;
         report.push_back({{"index", rows[i]},
@@ -247,9 +248,8 @@ void Run::attack(RunResult& run) {
     if (own_label > 0)
         reporter_.note(
             concat(own_label, " adversarial images were given their own true label (switch label-fallback)"));
-    task_.adversarial = result.images;
-    write_safetensors(directory_.file("adversarial.safetensors"), {{"images", result.images}});
-    write_attack_sheet(directory_.file("attack.png"), task_.images, task_.labels, result.images, targets, result.report,
+    task_.adversarial = RowFile(directory_.file("adversarial.safetensors"));
+    write_attack_sheet(directory_.file("attack.png"), task_.images, task_.labels, task_.adversarial, targets, reports,
                        train_.class_names);
     directory_.write_json("attack.json",
                           {{"seconds", run.attack_seconds}, {"hits", hits}, {"rows", rows.size()}, {"report", report}});
@@ -383,6 +383,16 @@ void RunOptions::validate() const {
     for (const std::string& method : methods) find_method(method);
     check(unlearn.switches.imp_batch_abs || !unlearn.switches.imp_train_bn,
           "unlearn: switch imp-train-bn needs imp-batch-abs: one image at a time has no batch statistics");
+}
+
+std::vector<PgdReport> attack_to_file(const std::filesystem::path& path, Model& twin, const Tensor& images,
+                                      std::span<const int64_t> labels, const PgdOptions& options,
+                                      const std::function<void(int64_t)>& progress) {
+    RowFileWriter file(path, "images", images.shape().with_rows(static_cast<int64_t>(labels.size())));
+    std::vector<PgdReport> reports = attack_pool(
+        twin, images, labels, options, [&](const Tensor& rows) { file.append(rows); }, progress);
+    file.commit();
+    return reports;
 }
 
 RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,

@@ -40,6 +40,11 @@ struct RunOptions {
     void validate() const;  // throws Error naming the option and its range
 };
 
+// attack_pool() with the adversarial images written to `path` as they come, as the tensor "images" (data/row_file.h).
+std::vector<PgdReport> attack_to_file(const std::filesystem::path& path, Model& twin, const Tensor& images,
+                                      std::span<const int64_t> labels, const PgdOptions& options,
+                                      const std::function<void(int64_t)>& progress);
+
 // One line of the comparison.
 struct MethodResult {
     std::string method;  // "before" for the untouched model

@@ -24,19 +24,14 @@ struct Batch {
     int64_t size() const { return images.dim(0); }
 };
 
-// Rows `order[begin, end)` in memory of their own.
-Batch gather(const Tensor& images, std::span<const int64_t> labels, std::span<const int64_t> order) {
-    Batch batch{Tensor::empty(images.shape().with_rows(static_cast<int64_t>(order.size()))),
-                Tensor::empty({static_cast<int64_t>(order.size())}, DType::int64)};
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        const auto row = static_cast<int64_t>(i);
-        batch.images.rows(row, row + 1).copy_from(images.rows(order[i], order[i] + 1));
-        batch.labels.mutable_int64_data()[i] = labels[static_cast<std::size_t>(order[i])];
-    }
-    return batch;
+// The rows named in `order`, in memory of their own.
+Batch gather(const ImageRows& images, std::span<const int64_t> labels, std::span<const int64_t> order) {
+    std::vector<int64_t> chosen;
+    for (const int64_t row : order) chosen.push_back(labels[static_cast<std::size_t>(row)]);
+    return {images.gather(order), Tensor::from_int64({static_cast<int64_t>(order.size())}, chosen)};
 }
 
-Batch slice(const Tensor& images, std::span<const int64_t> labels, int64_t begin, int64_t end) {
+Batch slice(const ImageRows& images, std::span<const int64_t> labels, int64_t begin, int64_t end) {
     const auto first = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(end - begin);
     return {images.rows(begin, end), Tensor::from_int64({end - begin}, labels.subspan(first, count))};
 }
@@ -88,9 +83,9 @@ std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_
     return rows;
 }
 
-void check_labels(const std::vector<int64_t>& labels, const Tensor& images, int64_t classes, const char* what) {
-    check(static_cast<int64_t>(labels.size()) == images.dim(0), "unlearn: ", labels.size(), " ", what, " for images ",
-          images.shape());
+void check_labels(const std::vector<int64_t>& labels, const Shape& images, int64_t classes, const char* what) {
+    check(static_cast<int64_t>(labels.size()) == images[0], "unlearn: ", labels.size(), " ", what, " for images ",
+          images);
     for (const int64_t label : labels)
         check(label >= 0 && label < classes, "unlearn: ", what, " must lie in [0, ", classes, "), one is ", label);
 }
@@ -98,18 +93,18 @@ void check_labels(const std::vector<int64_t>& labels, const Tensor& images, int6
 void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
     check(task.images.defined() && task.images.rank() == 4 && task.images.dim(0) > 0,
           "unlearn: the forget set must be images [k,3,H,W] with at least one image");
-    check_labels(task.labels, task.images, classes, "labels");
+    check_labels(task.labels, task.images.shape(), classes, "labels");
     if (method.objective == Objective::relabel) {
-        check_labels(task.relabels, task.images, classes, "new labels");
+        check_labels(task.relabels, task.images.shape(), classes, "new labels");
         for (std::size_t i = 0; i < task.labels.size(); ++i)
             check(task.labels[i] != task.relabels[i], "unlearn: image ", i, " of the forget set has its true label ",
                   task.labels[i], " as its new label");
     }
     if (method.adversarial) {
-        check(task.adversarial.defined() && task.adversarial.rank() == 4 && task.adversarial.dim(0) > 0,
+        check(task.adversarial.defined() && task.adversarial.shape().rank() == 4 && task.adversarial.shape()[0] > 0,
               "unlearn: method ", method.name, " needs adversarial images");
-        check_labels(task.adversarial_labels, task.adversarial, classes, "adversarial labels");
-        check(task.adversarial.dim(0) % task.images.dim(0) == 0, "unlearn: ", task.adversarial.dim(0),
+        check_labels(task.adversarial_labels, task.adversarial.shape(), classes, "adversarial labels");
+        check(task.adversarial.shape()[0] % task.images.dim(0) == 0, "unlearn: ", task.adversarial.shape()[0],
               " adversarial images are no multiple of the ", task.images.dim(0), " images to forget");
     }
     check(!method.importance || !task.penalty.empty(), "unlearn: method ", method.name, " needs importance weights");
@@ -170,7 +165,7 @@ public:
           labels_(method.objective == Objective::relabel ? task.relabels : task.labels) {
         if (method.importance) optimizer_.set_penalty(task.penalty, options.lambda);
         if (method.adversarial)
-            order_ = adversarial_order(task.images.dim(0), task.adversarial.dim(0) / task.images.dim(0),
+            order_ = adversarial_order(task.images.dim(0), task.adversarial.shape()[0] / task.images.dim(0),
                                        options.forget_batch, options.switches.adv_order_batch);
     }
 
@@ -320,7 +315,7 @@ void Run::accumulate_gradients(StepTrace& trace) {
         trace.forget_loss = add_forget_gradient(step_, direction * weight);
         return;
     }
-    const int64_t rows = task_.adversarial.dim(0), size = options_.adversarial_batch;
+    const int64_t rows = task_.adversarial.shape()[0], size = options_.adversarial_batch;
     const Batch adversarial = adversarial_batch(step_);
     const int64_t position = step_ % ((rows + size - 1) / size);  // zip(adversarial, cycle(D_f)) starts anew each pass
     const auto forget_size = static_cast<double>(forget_batch(position).size());
@@ -374,7 +369,7 @@ Batch Run::forget_batch(int64_t position) const {
 
 // Batches do not span the end of a pass.
 Batch Run::adversarial_batch(int64_t position) {
-    const int64_t rows = task_.adversarial.dim(0), size = options_.adversarial_batch;
+    const int64_t rows = task_.adversarial.shape()[0], size = options_.adversarial_batch;
     const int64_t batches = (rows + size - 1) / size, pass = position / batches;
     const int64_t begin = position % batches * size, end = std::min(rows, begin + size);
     if (!options_.shuffle && !options_.switches.adv_order_batch)

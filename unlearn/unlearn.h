@@ -9,6 +9,7 @@
 
 #include "nn/model.h"
 #include "nn/optim.h"
+#include "unlearn/image_rows.h"
 #include "unlearn/importance.h"
 #include "unlearn/method.h"
 #include "unlearn/protocol.h"
@@ -50,7 +51,8 @@ struct ForgetTask {
     Tensor images;                  // D_f [k,3,H,W]
     std::vector<int64_t> labels;    // true labels
     std::vector<int64_t> relabels;  // y*, for the relabel objective
-    Tensor adversarial;  // x' [n,3,H,W], repeat-major as draw_targets() and pgd() make them; for methods that use them
+    ImageRows adversarial;  // x' [n,3,H,W], repeat-major as draw_targets() and attack_pool() make them; for methods
+                            // that use them
     std::vector<int64_t> adversarial_labels;
     StateDict penalty;  // Omega_bar, for methods that use it
 };
