@@ -1,6 +1,7 @@
 #include "data/file.h"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -103,9 +104,16 @@ fs::path write_target(const fs::path& path) {
 
 using DigestContext = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
 
+// Once. OpenSSL would else read its configuration, which SHA-256 does not need, and clean up before the pool's threads
+// have ended, whose share of it would then be lost.
+void initialize_openssl() {
+    static const int once = OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr);
+    check(once == 1, "sha256: OpenSSL cannot be used");
+}
+
 class Sha256 {
 public:
-    Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+    Sha256() : context_((initialize_openssl(), EVP_MD_CTX_new()), &EVP_MD_CTX_free) {
         check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1,
               "sha256: OpenSSL does not offer SHA-256");
     }
