@@ -5,8 +5,8 @@
 
 namespace lethe {
 
-// While alive, the operations of this thread that multiply matrices (convolutions, linear layers) only count: their
-// results are zeros of the right shape. All others run. One at a time per thread.
+// While alive, the operations of this thread that multiply matrices (convolutions, linear layers, attention) only
+// count: their results are zeros of the right shape. All others run. One at a time per thread.
 class MultiplyAdds {
 public:
     MultiplyAdds();
