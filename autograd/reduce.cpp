@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "autograd/ops.h"
 #include "tensor/error.h"
 

@@ -1,6 +1,7 @@
 #include <dnnl.h>
 
 #include <cmath>
+#include <new>
 
 #include "cpu/backend.h"
 #include "cpu/chunks.h"
@@ -22,6 +23,7 @@ void product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, Matrix<const
              Matrix<float> c) {
     const dnnl_status_t status =
         dnnl_sgemm(op_a, op_b, m, n, k, 1.0f, a.data, a.stride, b.data, b.stride, 0.0f, c.data, c.stride);
+    if (status == dnnl_out_of_memory) throw std::bad_alloc();
     check(status == dnnl_success, "attention: oneDNN has no product of ", m, "x", k, " with ", k, "x", n);
 }
 

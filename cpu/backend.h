@@ -25,6 +25,10 @@ public:
     void copy_within(void* to, const void* from, std::size_t bytes) override { std::memmove(to, from, bytes); }
     void zero(void* block, std::size_t bytes) override { std::memset(block, 0, bytes); }
     CachingAllocator& allocator() override { return CachingAllocator::cpu(); }
+    void trim() override {
+        packed_.forget_gone();
+        CachingAllocator::cpu().trim();
+    }
 
 protected:
     Tensor conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& op) override;

@@ -22,6 +22,14 @@ void for_chunks(int64_t count, int64_t chunk, Task&& task) {
     parallel_for(chunks_of(count, chunk), [&](int64_t i) { task(i * chunk, std::min(count, (i + 1) * chunk)); });
 }
 
+// Calls image(n) for each of `images`, in chunks of images_per_chunk.
+template <class Image>
+void for_images(int64_t images, Image&& image) {
+    for_chunks(images, images_per_chunk, [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n) image(n);
+    });
+}
+
 // Temporary memory from the caching allocator, aligned to 64 bytes.
 template <class T>
 class Scratch {

@@ -49,13 +49,6 @@ bool depthwise(const Shape& w, const Conv2d& op) {
     return op.groups > 1 && op.groups == w[0] && w[1] == 1 && w[2] == w[3];
 }
 
-template <class Image>
-void for_images(int64_t images, Image&& image) {
-    for_chunks(images, images_per_chunk, [&](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) image(n);
-    });
-}
-
 // Images per partial gradient. Few partial sums when the weights are large: each is as large as the weights.
 int64_t grad_w_chunk(int64_t images, int64_t weights) {
     constexpr int64_t large = 1 << 18, few = 4;

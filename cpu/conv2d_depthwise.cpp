@@ -9,13 +9,6 @@ simd::DepthwiseImage image_of(const Shape& x, const Shape& y, const Shape& w, co
     return {x[2], x[3], y[2], y[3], x[1], w[2], op.stride, op.pad, nullptr, nullptr, false};
 }
 
-template <class Image>
-void for_images(int64_t images, Image&& image) {
-    for_chunks(images, images_per_chunk, [&](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) image(n);
-    });
-}
-
 }  // namespace
 
 Tensor CpuBackend::depthwise_conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual,

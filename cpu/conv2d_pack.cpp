@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "cpu/chunks.h"
+#include "cpu/simd.h"
+
 namespace lethe {
 namespace {
 
@@ -43,51 +46,93 @@ void pack_depthwise(const Sizes& size, const float* weights, float* packed) {
         for (int64_t tap = 0; tap < size.taps; ++tap) packed[tap * size.filters + k] = weights[k * size.taps + tap];
 }
 
-// Where element (i, j) of a matrix of inner x columns lies in its panels.
-int64_t in_panel(int64_t inner, int64_t columns, int64_t i, int64_t j) {
-    constexpr int64_t width = 32;
-    const int64_t first = j / width * width;
-    return first * inner + i * std::min(width, columns - first) + (j - first);
+// Calls panel(first, width) for the columns [first, first + width) of every panel (simd::RowProduct).
+template <class Panel>
+void for_panels(int64_t columns, Panel&& panel) {
+    for_chunks(columns, simd::row_product_panel, [&](int64_t begin, int64_t end) { panel(begin, end - begin); });
 }
 
-// Weights in storage order are a matrix [K, R*S*C].
-void pack_rows(const Sizes& size, const float* weights, float* packed, bool transposed) {
+// Weights in storage order are a matrix [K, R*S*C]; its transpose has panels of filters.
+void pack_rows(const Sizes& size, const float* weights, float* packed) {
     const int64_t length = size.taps * size.channels;
-    for (int64_t k = 0; k < size.filters; ++k)
-        for (int64_t i = 0; i < length; ++i)
-            packed[transposed ? in_panel(size.filters, length, k, i) : in_panel(length, size.filters, i, k)] =
-                weights[k * length + i];
+    constexpr int64_t in_cache = 64;
+    for_panels(size.filters, [&](int64_t first, int64_t width) {
+        float* to = packed + first * length;
+        for (int64_t begin = 0; begin < length; begin += in_cache)
+            for (int64_t k = 0; k < width; ++k) {
+                const float* from = weights + (first + k) * length;
+                for (int64_t i = begin; i < std::min(length, begin + in_cache); ++i) to[i * width + k] = from[i];
+            }
+    });
 }
 
-// to = G from, where G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1); elements lie `step` apart.
-void winograd_sums(const float* from, int64_t step, float* to, int64_t to_step) {
-    const float sum = 0.5f * (from[0] + from[2 * step]), middle = 0.5f * from[step];
-    to[0] = from[0];
-    to[to_step] = sum + middle;
-    to[2 * to_step] = sum - middle;
-    to[3 * to_step] = from[2 * step];
+void pack_rows_transposed(const Sizes& size, const float* weights, float* packed) {
+    const int64_t length = size.taps * size.channels;
+    for_panels(length, [&](int64_t first, int64_t width) {
+        for (int64_t k = 0; k < size.filters; ++k)
+            std::copy_n(weights + k * length + first, width, packed + first * size.filters + k * width);
+    });
 }
 
-void pack_winograd(const Sizes& size, const float* weights, float* packed, bool flipped) {
-    constexpr int64_t kernel = 3, patch = 4;
-    for (int64_t k = 0; k < size.filters; ++k)
-        for (int64_t c = 0; c < size.channels; ++c) {
-            float g[kernel * kernel], columns[patch * kernel], both[patch * patch];
-            for (int64_t tap = 0; tap < size.taps; ++tap)
-                g[flipped ? size.taps - 1 - tap : tap] = weights[(k * size.taps + tap) * size.channels + c];
-            for (int64_t s = 0; s < kernel; ++s) winograd_sums(g + s, kernel, columns + s, kernel);
-            for (int64_t r = 0; r < patch; ++r) winograd_sums(columns + r * kernel, 1, both + r * patch, 1);
-            const int64_t at =
-                flipped ? in_panel(size.filters, size.channels, k, c) : in_panel(size.channels, size.filters, c, k);
-            for (int64_t i = 0; i < patch * patch; ++i) packed[i * size.filters * size.channels + at] = both[i];
-        }
+using Channels = float[vector_width];
+
+// to = G from for each channel, where G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1); elements lie `step` apart.
+void winograd_sums(const Channels* from, int64_t step, Channels* to, int64_t to_step) {
+    for (int64_t c = 0; c < vector_width; ++c) {
+        const float sum = 0.5f * (from[0][c] + from[2 * step][c]), middle = 0.5f * from[step][c];
+        to[0][c] = from[0][c];
+        to[to_step][c] = sum + middle;
+        to[2 * to_step][c] = sum - middle;
+        to[3 * to_step][c] = from[2 * step][c];
+    }
+}
+
+constexpr int64_t winograd_kernel = 3, winograd_patch = 4, winograd_matrices = winograd_patch * winograd_patch;
+
+// G g G^T of one filter for 16 channels, of which the first lies at `weights`.
+void winograd_filter(const Sizes& size, const float* weights, bool flipped, Channels* both) {
+    Channels g[winograd_kernel * winograd_kernel], columns[winograd_patch * winograd_kernel];
+    for (int64_t tap = 0; tap < size.taps; ++tap)
+        std::copy_n(weights + tap * size.channels, vector_width, g[flipped ? size.taps - 1 - tap : tap]);
+    for (int64_t s = 0; s < winograd_kernel; ++s) winograd_sums(g + s, winograd_kernel, columns + s, winograd_kernel);
+    for (int64_t r = 0; r < winograd_patch; ++r)
+        winograd_sums(columns + r * winograd_kernel, 1, both + r * winograd_patch, 1);
+}
+
+// The columns are filters: channels outside, so that a panel's rows of one channel block stay in the cache.
+void pack_winograd(const Sizes& size, const float* weights, float* packed) {
+    const int64_t matrix = size.filters * size.channels;
+    for_panels(size.filters, [&](int64_t first, int64_t width) {
+        Channels both[winograd_matrices];
+        for (int64_t c = 0; c < size.channels; c += vector_width)
+            for (int64_t k = 0; k < width; ++k) {
+                winograd_filter(size, weights + (first + k) * size.taps * size.channels + c, false, both);
+                float* to = packed + first * size.channels + c * width + k;
+                for (int64_t i = 0; i < winograd_matrices; ++i)
+                    for (int64_t lane = 0; lane < vector_width; ++lane) to[i * matrix + lane * width] = both[i][lane];
+            }
+    });
+}
+
+// The columns are channels, which lie side by side here and there.
+void pack_winograd_flipped(const Sizes& size, const float* weights, float* packed) {
+    const int64_t matrix = size.filters * size.channels;
+    for_panels(size.channels, [&](int64_t first, int64_t width) {
+        Channels both[winograd_matrices];
+        for (int64_t k = 0; k < size.filters; ++k)
+            for (int64_t c = 0; c < width; c += vector_width) {
+                winograd_filter(size, weights + k * size.taps * size.channels + first + c, true, both);
+                float* to = packed + first * size.filters + k * width + c;
+                for (int64_t i = 0; i < winograd_matrices; ++i) std::copy_n(both[i], vector_width, to + i * matrix);
+            }
+    });
 }
 
 }  // namespace
 
 int64_t packed_count(Packing packing, const Shape& shape) {
     const bool winograd = packing == Packing::winograd || packing == Packing::winograd_flipped;
-    return winograd ? 16 * shape[0] * shape[1] : shape.numel();
+    return winograd ? winograd_matrices * shape[0] * shape[1] : shape.numel();
 }
 
 void pack_weights(Packing packing, const Shape& shape, const float* weights, float* packed) {
@@ -102,11 +147,13 @@ void pack_weights(Packing packing, const Shape& shape, const float* weights, flo
         case Packing::depthwise:
             return pack_depthwise(size, weights, packed);
         case Packing::rows:
+            return pack_rows(size, weights, packed);
         case Packing::rows_transposed:
-            return pack_rows(size, weights, packed, packing == Packing::rows_transposed);
+            return pack_rows_transposed(size, weights, packed);
         case Packing::winograd:
+            return pack_winograd(size, weights, packed);
         case Packing::winograd_flipped:
-            return pack_winograd(size, weights, packed, packing == Packing::winograd_flipped);
+            return pack_winograd_flipped(size, weights, packed);
     }
 }
 

@@ -20,7 +20,7 @@ enum class Packing {
 // Floats that the weights take when packed.
 int64_t packed_count(Packing packing, const Shape& shape);
 
-// `weights` [K,C,R,S] in storage order (K,R,S,C).
+// `weights` [K,C,R,S] in storage order (K,R,S,C). The Winograd forms are of 3x3 weights with K and C divisible by 16.
 void pack_weights(Packing packing, const Shape& shape, const float* weights, float* packed);
 
 // An address that names a packing, for PackedWeights.

@@ -85,6 +85,7 @@ ConvPlan::ConvPlan(const ConvKey& key) {
         pack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), plain, engine(), packed));
         unpack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), packed, engine(), plain));
     } catch (const dnnl::error& error) {
+        if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
         fail("conv2d: oneDNN has no convolution of ", Shape{key.images, key.channels, key.height, key.width}, " with ",
              Shape{key.filters, key.channels / key.groups, key.rows, key.columns}, ", stride ", key.stride, ", pad ",
              key.pad, " and ", key.groups, " groups (", error.what(), ")");

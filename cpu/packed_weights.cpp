@@ -1,6 +1,7 @@
 #include "cpu/packed_weights.h"
 
 #include <functional>
+#include <utility>
 
 namespace lethe {
 
@@ -13,11 +14,21 @@ PackedWeights::Entry& PackedWeights::find(const Tensor& w, const void* layout, i
     const Key key{w.storage()->id, w.data(), layout, w.shape()};
     if (const auto found = entries_.find(key); found != entries_.end()) return found->second;
     // A new entry is rare: the moment to forget the weights that are gone.
-    std::erase_if(entries_, [](const auto& item) { return item.second.owner.expired(); });
+    erase_gone();
+    Scratch<float> buffer(count);  // first: an entry that got no memory must not be found
     Entry& entry = entries_[key];
     entry.owner = w.storage();
-    entry.buffer = Scratch<float>(count);
+    entry.buffer = std::move(buffer);
     return entry;
+}
+
+void PackedWeights::erase_gone() {
+    std::erase_if(entries_, [](const auto& item) { return item.second.owner.expired(); });
+}
+
+void PackedWeights::forget_gone() {
+    const std::lock_guard lock(mutex_);
+    erase_gone();
 }
 
 }  // namespace lethe

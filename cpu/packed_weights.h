@@ -22,12 +22,16 @@ public:
         const std::lock_guard lock(mutex_);
         Entry& entry = find(w, layout, count);
         if (!entry.filled || entry.version != w.version()) {
-            entry.version = w.version();
+            entry.filled = false;  // should pack() throw, others ask again before anybody hears of it
             pack(w.data(), entry.buffer.data());
+            entry.version = w.version();
             entry.filled = true;
         }
         return entry.buffer.data();
     }
+
+    // Frees the packed forms of weights that no longer exist.
+    void forget_gone();
 
 private:
     struct Key {
@@ -48,6 +52,7 @@ private:
     };
 
     Entry& find(const Tensor& w, const void* layout, int64_t count);
+    void erase_gone();
 
     std::mutex mutex_;
     std::unordered_map<Key, Entry, Hash> entries_;

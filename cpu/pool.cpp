@@ -1,5 +1,5 @@
-#include <cmath>
-#include <limits>
+#include <algorithm>
+#include <numeric>
 
 #include "cpu/backend.h"
 #include "cpu/channels.h"
@@ -31,18 +31,19 @@ float share_of(int64_t p, int64_t q, const Image& image, const Pool2d& op) {
 }
 
 // The maximum of one window for all channels; NaN wins, so that it is not lost.
-void pool_window(const float* x, const Image& image, int64_t number, const Window& window, float* y, int64_t* argmax) {
+void pool_window(const simd::Kernels& kernels, const float* x, const Image& image, int64_t number, const Window& window,
+                 float* y, int64_t* argmax) {
     bool first = true;
     for (int64_t h = window.top; h < window.bottom; ++h)
         for (int64_t w = window.left; w < window.right; ++w) {
             const int64_t offset = ((number * image.height + h) * image.width + w) * image.channels;
-            for (int64_t c = 0; c < image.channels; ++c) {
-                const float value = x[offset + c];
-                if (!first && !(value > y[c]) && !(std::isnan(value) && !std::isnan(y[c]))) continue;
-                y[c] = value;
-                argmax[c] = offset + c;
+            if (first) {
+                std::copy_n(x + offset, image.channels, y);
+                std::iota(argmax, argmax + image.channels, offset);
+                first = false;
+            } else {
+                kernels.keep_larger(x + offset, offset, y, argmax, image.channels);
             }
-            first = false;
         }
 }
 
@@ -59,7 +60,7 @@ Tensor CpuBackend::max_pool2d_impl(const Tensor& x, const Pool2d& op, Tensor& ar
     for_chunks(x.dim(0), images_per_chunk, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin * rows * columns; i < end * rows * columns; ++i) {
             const Window window = window_at(i / columns % rows, i % columns, image, op);
-            pool_window(in, image, i / (rows * columns), window, out + i * image.channels,
+            pool_window(kernels_, in, image, i / (rows * columns), window, out + i * image.channels,
                         winners + i * image.channels);
         }
     });

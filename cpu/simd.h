@@ -72,8 +72,8 @@ struct AdamFactors {
     Clip clip;
 };
 
-// One image of a convolution with a kernel of 1x1 (pad 0) or 3x3 (pad 1) and stride 1 or 2, channels-last:
-// y = relu?(conv(x) + bias? + residual?).
+// One image of a convolution with a kernel of 1x1 (pad 0) or 3x3 (pad 1), channels-last: y = relu?(conv(x) + bias? +
+// residual?). conv_wide takes strides 1 and 2, Winograd's transforms stride 1.
 struct ConvImage {
     int64_t height, width, in_channels;
     int64_t out_height, out_width, out_channels;
@@ -96,6 +96,7 @@ struct DepthwiseImage {
 // y [rows,columns] = relu?(x [rows,inner] w + bias? + residual?); rows of x and of y lie x_step and y_step floats
 // apart. columns is a multiple of 16; w is packed in panels of 32 columns, the last perhaps of 16:
 // [columns/32][inner][32].
+constexpr int64_t row_product_panel = 32;
 struct RowProduct {
     int64_t rows, inner, columns, x_step, y_step;
     const float* bias;      // [columns] or null
@@ -115,6 +116,8 @@ struct Kernels {
     void (*scale)(const float* x, float factor, float* y, int64_t n);
     void (*axpy)(float factor, const float* x, float* y, int64_t n);
     void (*abs_accumulate)(float factor, const float* x, float* y, int64_t n);
+    // Where x[i] is larger than most[i], or the first NaN: most[i] = x[i] and where[i] = first + i.
+    void (*keep_larger)(const float* x, int64_t first, float* most, int64_t* where, int64_t n);
     void (*relu_mask_add)(const float* a, const float* b, const float* y, float* out, int64_t n);  // b may be null
 
     // Sums in double: exact enough for any length that fits in memory, and safe from overflow of squares.

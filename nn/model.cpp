@@ -225,13 +225,14 @@ Tensor predict(Model& twin, const Tensor& images) {
         logits.rows(begin, end).copy_from(part.value());
     };
     // On the CPU, 16 images of a CIFAR ResNet keep their activations in a core's cache, and whole-net chunks need no
-    // barrier per layer; of larger images two share the layers' weights, and leave work for all threads. A GPU is
-    // filled by hundreds of small images, or fewer larger ones.
+    // barrier per layer; of larger images four share the layers' weights, fewer where that leaves threads without work.
+    // A GPU is filled by hundreds of small images, or fewer larger ones.
     const bool concurrent = backend(twin.device()).concurrent();
     const int64_t pixels = std::max<int64_t>(1, images.dim(2) * images.dim(3));
     const auto as_many_pixels_as = [pixels](int64_t small_images) { return small_images * 32 * 32 / pixels; };
-    const int64_t chunk = concurrent ? std::clamp<int64_t>(as_many_pixels_as(16), 2, 16)
-                                     : std::clamp<int64_t>(as_many_pixels_as(512), 1, 512);
+    const int64_t even = (n + threads() - 1) / threads(), most = std::clamp<int64_t>(as_many_pixels_as(196), 1, 16);
+    const int64_t chunk =
+        concurrent ? std::clamp<int64_t>(even, 1, most) : std::clamp<int64_t>(as_many_pixels_as(512), 1, 512);
     const int64_t chunks = (n + chunk - 1) / chunk;
     const auto predict_chunk = [&](int64_t i) { predict_rows(i * chunk, std::min(n, (i + 1) * chunk)); };
     if (concurrent)

@@ -1,5 +1,7 @@
 #include "tensor/allocator.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
@@ -119,6 +121,9 @@ void CachingAllocator::drop_arena(Arena arena) noexcept {
 void CachingAllocator::trim() noexcept {
     const std::lock_guard lock(mutex_);
     release_cached();
+#if defined(__GLIBC__)
+    ::malloc_trim(0);  // glibc keeps freed blocks of up to 32 MiB on its heap otherwise
+#endif
 }
 
 void CachingAllocator::release_cached() noexcept {

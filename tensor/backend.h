@@ -44,6 +44,8 @@ public:
     virtual void copy_within(void* to, const void* from, std::size_t bytes) = 0;
     virtual void zero(void* block, std::size_t bytes) = 0;
     virtual CachingAllocator& allocator() = 0;  // its counters, and poison for tests
+    // Gives back to the system what nobody uses: cached blocks, and what was derived from tensors that are gone.
+    virtual void trim() { allocator().trim(); }
     // Waits until everything asked for so far has been done.
     virtual void synchronize() {}
     // Whether several threads may give it work at a time. Where they may not, work is best given in large pieces.

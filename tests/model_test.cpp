@@ -198,17 +198,26 @@ TEST(Model, NormalisationIsTheFirstLayer) {
     EXPECT_THAT(error_of([&] { set_normalization(plain, "1,2,3/1,0,1"); }), HasSubstr("> 0"));
 }
 
-TEST(Model, PredictionsDoNotDependOnThreadsOrBatch) {
-    Model model({.arch = "resnet20"}, 2);
+void expect_same_predictions(const ModelSpec& spec, int64_t count) {
+    Model model(spec, 2);
     unsettle(model);
     const auto twin = fold_batchnorm(model);
-    const Tensor images = random_tensor({37, 3, 32, 32}, 9);
+    const Tensor images = random_tensor({count, 3, 32, 32}, 9);
     set_threads(1);
     const Tensor whole = predict(*twin, images);
     set_threads(3);
-    EXPECT_TRUE(identical(predict(*twin, images), whole));
-    EXPECT_TRUE(identical(predict(*twin, images.rows(20, 23)), whole.rows(20, 23)));
+    EXPECT_TRUE(identical(predict(*twin, images), whole)) << spec.arch;
+    EXPECT_TRUE(identical(predict(*twin, images.rows(2, 5)), whole.rows(2, 5))) << spec.arch;
     set_threads(0);
+}
+
+TEST(Model, PredictionsDoNotDependOnThreadsOrBatch) {
+    expect_same_predictions({.arch = "resnet20"}, 37);
+    expect_same_predictions({.arch = "densenet121", .classes = 10}, 5);
+}
+
+TEST(Model, SlowPredictionsOfATransformerDoNotEither) {
+    expect_same_predictions({.arch = "vit_b_16", .classes = 10, .image_size = 32}, 5);
 }
 
 }  // namespace

@@ -59,6 +59,22 @@ TEST_P(PoolTest, TheFirstOfEqualMaximaWinsAndNanIsNotLost) {
     EXPECT_EQ(argmax.int64_data()[0], 2);
 }
 
+TEST_P(PoolTest, TheFirstNanWinsInEveryLane) {
+    for (const int64_t channels : {1, 16, 37}) {
+        Tensor argmax, x = Tensor::full({1, channels, 2, 2}, 5.0f);
+        for (int64_t c = 0; c < channels; ++c) {
+            x.mutable_data()[channels + c] = std::numeric_limits<float>::quiet_NaN();
+            x.mutable_data()[2 * channels + c] = std::numeric_limits<float>::quiet_NaN();
+            x.mutable_data()[3 * channels + c] = 9.0f;
+        }
+        const Tensor y = cpu->max_pool2d(x, {2, 2, 0}, argmax);
+        for (int64_t c = 0; c < channels; ++c) {
+            EXPECT_TRUE(std::isnan(y.data()[c])) << c;
+            EXPECT_EQ(argmax.int64_data()[c], channels + c) << c;
+        }
+    }
+}
+
 TEST_P(PoolTest, NegativeImagesKeepTheirMaximumAtPaddedEdges) {
     Tensor argmax;
     const Tensor x = Tensor::full({1, 3, 4, 4}, -2.0f), y = cpu->max_pool2d(x, {3, 2, 1}, argmax);

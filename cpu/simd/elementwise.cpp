@@ -91,6 +91,16 @@ static void relu_mask_add(const float* a, const float* b, const float* y, float*
     }
 }
 
+static void keep_larger(const float* x, int64_t first, float* most, int64_t* where, int64_t n) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) {
+        const float value = x[i], before = most[i];
+        const bool wins = (value > before) | ((value != value) & (before == before));  // NaN differs from itself
+        most[i] = wins ? value : before;
+        where[i] = wins ? first + i : where[i];
+    }
+}
+
 void add_elementwise(Kernels& table) {
 #define LETHE_ENTRY(op, functor)                          \
     table.unary[static_cast<int>(Unary::op)] = op##_loop; \
@@ -106,6 +116,7 @@ void add_elementwise(Kernels& table) {
     table.axpy = axpy;
     table.abs_accumulate = abs_accumulate;
     table.relu_mask_add = relu_mask_add;
+    table.keep_larger = keep_larger;
 }
 
 }  // namespace lethe::simd::LETHE_ISA

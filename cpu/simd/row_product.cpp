@@ -13,7 +13,7 @@ namespace {
 #define LETHE_UNROLL _Pragma("GCC unroll 12")
 
 constexpr int vector_width = 16, most_rows = 12, panel_vectors = 2;
-constexpr int64_t panel_width = vector_width * panel_vectors;
+static_assert(row_product_panel == vector_width * panel_vectors);
 
 // Addresses are those of the block's first row and column.
 using RunBlock = void (*)(const float* x, const float* panel, float* y, const float* bias, const float* residual,
@@ -60,8 +60,8 @@ RunBlock block_of(int64_t rows) {
 // height: a last block of one row would take almost as long as one of six.
 void row_product(const float* x, const float* packed, float* y, const RowProduct& op) {
     const int64_t blocks = (op.rows + most_rows - 1) / most_rows;
-    for (int64_t column = 0; column < op.columns; column += panel_width) {
-        const bool full = column + panel_width <= op.columns;
+    for (int64_t column = 0; column < op.columns; column += row_product_panel) {
+        const bool full = column + row_product_panel <= op.columns;
         const float* panel = packed + column * op.inner;
         const float* bias = op.bias == nullptr ? nullptr : op.bias + column;
         for (int64_t i = 0; i < blocks; ++i) {

@@ -1,5 +1,5 @@
+#include <cmath>
 #include <deque>
-#include <optional>
 
 #include "nn/layers.h"
 #include "nn/models/models.h"

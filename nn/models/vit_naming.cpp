@@ -1,5 +1,4 @@
 // Hugging Face's names of a Vision Transformer (transformers, models/vit/modeling_vit.py).
-#include <algorithm>
 #include <array>
 #include <map>
 
