@@ -87,11 +87,21 @@ std::vector<Tensor> per_sample_at_once(const Model& model, const Tensor& images,
 
 std::vector<Tensor> per_sample(const Model& model, const Tensor& images, bool squared) {
     if (!backend(images).concurrent()) return per_sample_at_once(model, images, squared);
-    // Partial sums over a fixed number of chunks, added in their order: the result does not depend on the threads.
-    // Each costs as much memory as the model.
+    // Partial sums over a fixed number of chunks, added in their order: the result does not depend on the threads. Each
+    // costs as much memory as the model, so it is added as soon as those before it have been.
     constexpr int64_t most_chunks = 16;
     const int64_t n = images.dim(0), chunk = (n + most_chunks - 1) / most_chunks, chunks = (n + chunk - 1) / chunk;
+    std::mutex mutex;
     std::vector<std::vector<Tensor>> partial(static_cast<std::size_t>(chunks));
+    std::vector<Tensor> total;
+    std::size_t added = 0;
+    const auto add_finished = [&] {
+        for (; added < partial.size() && !partial[added].empty(); ++added) {
+            const std::vector<Tensor> next = std::move(partial[added]);
+            if (added == 0) total = next;
+            for (std::size_t i = 0; added > 0 && i < total.size(); ++i) backend(total[i]).axpy(1.0f, next[i], total[i]);
+        }
+    };
     Clones clones(model);
     parallel_for(chunks, [&](int64_t c) {
         std::unique_ptr<Model> own = clones.take();
@@ -102,12 +112,11 @@ std::vector<Tensor> per_sample(const Model& model, const Tensor& images, bool sq
             backward_of_mean_norm(*own, images.rows(i, i + 1), BatchNormMode::running, squared);
             accumulate(parameters, 1.0f / static_cast<float>(n), omega);
         }
-        partial[static_cast<std::size_t>(c)] = std::move(omega);
         clones.give_back(std::move(own));
+        const std::lock_guard lock(mutex);
+        partial[static_cast<std::size_t>(c)] = std::move(omega);
+        add_finished();
     });
-    std::vector<Tensor> total = std::move(partial.front());
-    for (std::size_t c = 1; c < partial.size(); ++c)
-        for (std::size_t i = 0; i < total.size(); ++i) backend(total[i]).axpy(1.0f, partial[c][i], total[i]);
     return total;
 }
 
@@ -130,8 +139,8 @@ std::vector<Tensor> batch_mean(const Model& model, const Tensor& images, const I
 
 StateDict mas_importance(Model& model, const Tensor& images, const ImportanceOptions& options) {
     const bool per_row = options.form == ImportanceOptions::Form::per_sample;
-    check(images.defined() && images.rank() == 4 && images.dim(0) > 0,
-          "importance: images must be [N,3,H,W] with at least one image");
+    check(images.defined() && images.rank() == 4 && images.numel() > 0,
+          "importance: images must be [N,3,H,W] with at least one image and pixel");
     check(!(per_row && options.batch_statistics),
           "importance: the per-sample form has no batch, so it cannot use batch statistics");
     check(!(per_row && options.keep_gradients),

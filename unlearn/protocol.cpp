@@ -1,6 +1,5 @@
 #include "unlearn/protocol.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include "tensor/error.h"

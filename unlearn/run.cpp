@@ -8,6 +8,7 @@
 #include "data/file.h"
 #include "data/split.h"
 #include "data/weights.h"
+#include "tensor/backend.h"
 #include "tensor/error.h"
 #include "unlearn/manifest.h"
 #include "unlearn/pictures.h"
@@ -133,8 +134,15 @@ RunResult Run::execute() {
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
         task_.relabels = choose_relabels();
     if (any([](const Method& method) { return method.adversarial; })) attack(run);
+    twin_.reset();  // only relabels and the attack look through it
+    // What one phase asked memory for is of no use to the next.
+    const auto return_memory = [&] { backend(model_.device()).trim(); };
+    return_memory();
     if (any([](const Method& method) { return method.importance; })) importance(run);
-    for (const std::string& name : options_.methods) run.rows.push_back(unlearn_with(find_method(name)));
+    for (const std::string& name : options_.methods) {
+        return_memory();
+        run.rows.push_back(unlearn_with(find_method(name)));
+    }
     write_tables(run);
     write_trace_chart(directory_.file("trace.png"), traces_, static_cast<int64_t>(forget_.size()));
     std::vector<ResultBars> bars;

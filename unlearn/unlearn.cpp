@@ -151,9 +151,9 @@ void Term::load(const Batch& batch, std::span<const float> recognised, Device de
 }
 
 // The loop's state. Which images a step uses follows from its number alone, so a checkpoint holds no positions.
-class Run {
+class Unlearning {
 public:
-    Run(Model& model, const Method& method, const ForgetTask& task, const UnlearnOptions& options)
+    Unlearning(Model& model, const Method& method, const ForgetTask& task, const UnlearnOptions& options)
         : model_(model),
           method_(method),
           task_(task),
@@ -215,7 +215,7 @@ private:
     UnlearnResult result_;
 };
 
-void Run::load(const UnlearnState& state) {
+void Unlearning::load(const UnlearnState& state) {
     check(state.step >= 0 && state.goal_in_a_row >= 0, "unlearn: the state to resume has a negative step");
     model_.load_state(state.weights);
     optimizer_.load_state(state.optimizer);
@@ -226,7 +226,7 @@ void Run::load(const UnlearnState& state) {
 }
 
 // D_f through the folded twin, with running statistics.
-void Run::test_forget_set() {
+void Unlearning::test_forget_set() {
     fold_into(model_, *twin_);
     const Tensor logits = predict(*twin_, task_.images);
     evaluation_ = evaluate_logits(logits, labels_);
@@ -234,7 +234,7 @@ void Run::test_forget_set() {
     forget_correct_ = evaluation_.accuracy.correct;
 }
 
-UnlearnState Run::snapshot() const {
+UnlearnState Unlearning::snapshot() const {
     UnlearnState state{.step = step_,
                        .goal_in_a_row = goal_in_a_row_,
                        .seconds = seconds(),
@@ -244,11 +244,12 @@ UnlearnState Run::snapshot() const {
     return state;
 }
 
-double Run::seconds() const {
+double Unlearning::seconds() const {
     return seconds_before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-UnlearnResult Run::loop(const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step) {
+UnlearnResult Unlearning::loop(
+    const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step) {
     while (!ended()) {
         StepTrace trace;
         if (!step(trace)) break;
@@ -263,18 +264,18 @@ UnlearnResult Run::loop(const std::function<bool(const StepTrace&, const std::fu
     return result_;
 }
 
-bool Run::finish(Verdict verdict, std::string reason) {
+bool Unlearning::finish(Verdict verdict, std::string reason) {
     result_.verdict = verdict;
     result_.reason = std::move(reason);
     return true;
 }
 
-std::string Run::standing() const {
+std::string Unlearning::standing() const {
     return concat(forget_correct_, " of ", task_.images.dim(0), " images given their ", relabels() ? "new" : "true",
                   " label");
 }
 
-bool Run::ended() {
+bool Unlearning::ended() {
     const StopRule& stop = options_.stop;
     if (goal_in_a_row_ >= needed_in_a_row())
         return finish(Verdict::forgotten,
@@ -290,7 +291,7 @@ bool Run::ended() {
 }
 
 // One optimizer step and the test of D_f after it. False when the run has diverged.
-bool Run::step(StepTrace& trace) {
+bool Unlearning::step(StepTrace& trace) {
     constexpr int64_t passes_per_step = 4096;  // more than a step has
     set_dropout_position(model_.net(), options_.seed, step_ * passes_per_step);
     trace.step = step_ + 1;
@@ -306,7 +307,7 @@ bool Run::step(StepTrace& trace) {
     return test(trace);
 }
 
-void Run::accumulate_gradients(StepTrace& trace) {
+void Unlearning::accumulate_gradients(StepTrace& trace) {
     const double direction = relabels() ? 1 : -1;
     const bool weighted = options_.switches.size_weighted_ce;
     model_.net().zero_grad();
@@ -330,7 +331,7 @@ void Run::accumulate_gradients(StepTrace& trace) {
 // (and is exactly 0 in float32 beyond a margin of 17), and it has no minimum, so that images already misclassified are
 // pushed on without bound, which only damages the model. Unless the switch asks for it, the log-odds log(p_y / (1 -
 // p_y)) are lowered instead, averaged over the images that are still recognised.
-double Run::add_forget_gradient(int64_t position, double weight) {
+double Unlearning::add_forget_gradient(int64_t position, double weight) {
     const Batch batch = forget_batch(position);
     if (relabels() || options_.switches.plain_ce) return add_gradient(forget_, batch, weight);
     return add_gradient(forget_, batch, -weight,
@@ -338,7 +339,7 @@ double Run::add_forget_gradient(int64_t position, double weight) {
 }
 
 // The test after a step. False when a logit is no finite number.
-bool Run::test(StepTrace& trace) {
+bool Unlearning::test(StepTrace& trace) {
     test_forget_set();
     if (!evaluation_.finite)
         return !finish(Verdict::diverged, concat("a logit was no finite number after step ", step_));
@@ -350,25 +351,25 @@ bool Run::test(StepTrace& trace) {
     return true;
 }
 
-bool Run::goal_met() const {
+bool Unlearning::goal_met() const {
     const double margin = options_.switches.stop_on_first_zero ? 0 : options_.stop.margin;
     const Accuracy& accuracy = evaluation_.accuracy;
     if (relabels()) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation_.min_margin >= margin);
     return accuracy.correct == 0 && (margin <= 0 || evaluation_.max_margin <= -margin);
 }
 
-int64_t Run::forget_begin(int64_t position) const {
+int64_t Unlearning::forget_begin(int64_t position) const {
     const int64_t size = options_.forget_batch, batches = (task_.images.dim(0) + size - 1) / size;
     return position % batches * size;
 }
 
-Batch Run::forget_batch(int64_t position) const {
+Batch Unlearning::forget_batch(int64_t position) const {
     const int64_t begin = forget_begin(position);
     return slice(task_.images, labels_, begin, std::min(task_.images.dim(0), begin + options_.forget_batch));
 }
 
 // Batches do not span the end of a pass.
-Batch Run::adversarial_batch(int64_t position) {
+Batch Unlearning::adversarial_batch(int64_t position) {
     const int64_t rows = task_.adversarial.shape()[0], size = options_.adversarial_batch;
     const int64_t batches = (rows + size - 1) / size, pass = position / batches;
     const int64_t begin = position % batches * size, end = std::min(rows, begin + size);
@@ -392,7 +393,7 @@ Batch Run::adversarial_batch(int64_t position) {
 // Adds the gradient of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it
 // marks; returns mean CE. Each batch has its own forward and backward pass: with batch statistics, BatchNorm must not
 // see the two sets as one, and its running statistics see them in the order of calls.
-double Run::add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised) {
+double Unlearning::add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised) {
     const bool log_odds = !recognised.empty();
     Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
     const auto total = static_cast<float>(weight),
@@ -410,7 +411,7 @@ double Run::add_gradient(Terms& terms, const Batch& batch, double weight, std::s
     return mean_of(term.loss);
 }
 
-Var Run::forward(const Tensor& images) {
+Var Unlearning::forward(const Tensor& images) {
     return model_.forward(images, options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running);
 }
 
@@ -460,7 +461,7 @@ UnlearnResult unlearn(Model& model, const Method& method, const ForgetTask& task
                       const std::optional<UnlearnState>& resume) {
     options.validate();
     check_task(task, method, model.spec().classes);
-    Run run(model, method, task, options);
+    Unlearning run(model, method, task, options);
     if (resume)
         run.load(*resume);
     else
