@@ -12,6 +12,7 @@
 #include <cstring>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include "tensor/error.h"
 
@@ -19,8 +20,6 @@ namespace lethe {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string reason(int error) { return std::generic_category().message(error); }
 
 // A file descriptor that closes itself.
 class Descriptor {
@@ -32,12 +31,6 @@ public:
     Descriptor(const Descriptor&) = delete;
     Descriptor& operator=(const Descriptor&) = delete;
     int get() const { return fd_; }
-    // Some file systems report a failed write only here. Returns 0 or the error number.
-    int close() {
-        const int result = ::close(fd_);
-        fd_ = -1;
-        return result == 0 ? 0 : errno;
-    }
 
 private:
     int fd_;
@@ -52,37 +45,29 @@ void check_readable_kind(const fs::path& path, const struct stat& info) {
 template <class Consume>
 void for_each_chunk(const fs::path& path, Consume&& consume) {
     Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    check(file.get() >= 0, path.string(), ": cannot be read (", reason(errno), ")");
+    check(file.get() >= 0, path.string(), ": cannot be read (", system_reason(errno), ")");
     struct stat info {};
-    check(::fstat(file.get(), &info) == 0, path.string(), ": cannot be read (", reason(errno), ")");
+    check(::fstat(file.get(), &info) == 0, path.string(), ": cannot be read (", system_reason(errno), ")");
     check_readable_kind(path, info);
     std::vector<uint8_t> chunk(static_cast<std::size_t>(std::clamp<int64_t>(info.st_size + 1, 1 << 16, 1 << 22)));
     for (;;) {
         const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
         if (got < 0 && errno == EINTR) continue;
-        check(got >= 0, path.string(), ": cannot be read (", reason(errno), ")");
+        check(got >= 0, path.string(), ": cannot be read (", system_reason(errno), ")");
         if (got == 0) return;
         consume(std::span<const uint8_t>(chunk.data(), static_cast<std::size_t>(got)));
     }
 }
 
-// Writes everything and waits until the disk has it. Returns 0 or the error number.
-int write_and_sync(int file, std::span<const uint8_t> bytes) {
+// Writes everything. Returns 0 or the error number.
+int write_all(int file, std::span<const uint8_t> bytes) {
     while (!bytes.empty()) {
         const ssize_t written = ::write(file, bytes.data(), bytes.size());
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) return errno;
         bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
-    return ::fsync(file) == 0 ? 0 : errno;
-}
-
-// The same for a new file.
-int write_and_sync(const fs::path& path, std::span<const uint8_t> bytes) {
-    Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (file.get() < 0) return errno;
-    const int error = write_and_sync(file.get(), bytes);
-    return error != 0 ? error : file.close();
+    return 0;
 }
 
 // The rename itself is on the disk only once its folder is. Not every file system can do that; it is not an error.
@@ -139,6 +124,23 @@ private:
 
 }  // namespace
 
+std::string system_reason(int error) { return std::generic_category().message(error); }
+
+bool is_there(const fs::path& path) {
+    std::error_code unknown;
+    return fs::exists(path, unknown);
+}
+
+bool is_file(const fs::path& path) {
+    std::error_code unknown;
+    return fs::is_regular_file(path, unknown);
+}
+
+bool is_folder(const fs::path& path) {
+    std::error_code unknown;
+    return fs::is_directory(path, unknown);
+}
+
 std::vector<uint8_t> read_file(const fs::path& path) {
     std::vector<uint8_t> bytes;
     for_each_chunk(path,
@@ -151,30 +153,38 @@ std::string read_text(const fs::path& path) {
     return {bytes.begin(), bytes.end()};
 }
 
-fs::path temporary_beside(const fs::path& path) {
+NewFile::NewFile(const fs::path& path) : path_(path) {
     check(!path.empty() && path.has_filename(), "cannot write a file with an empty name");
-    fs::path temporary = write_target(path);
-    temporary += ".tmp." + std::to_string(::getpid());
-    return temporary;
+    target_ = write_target(path);
+    temporary_ = target_;
+    temporary_ += ".tmp." + std::to_string(::getpid());
+    file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file_ < 0) give_up(errno);
 }
 
-void put_in_place(const fs::path& temporary, const fs::path& path) {
-    const fs::path target = write_target(path);
-    if (::rename(temporary.c_str(), target.c_str()) != 0) {
-        const int error = errno;
-        ::unlink(temporary.c_str());
-        fail(path.string(), ": cannot be written (", reason(error), ")");
-    }
-    sync_folder(target.has_parent_path() ? target.parent_path() : fs::path("."));
+NewFile::~NewFile() {
+    if (file_ >= 0) ::close(file_);
+    if (!committed_) ::unlink(temporary_.c_str());
+}
+
+void NewFile::give_up(int error) const { fail(path_.string(), ": cannot be written (", system_reason(error), ")"); }
+
+void NewFile::write(std::span<const uint8_t> bytes) {
+    if (const int error = write_all(file_, bytes); error != 0) give_up(error);
+}
+
+void NewFile::commit() {
+    if (::fsync(file_) != 0) give_up(errno);
+    const int closed = ::close(std::exchange(file_, -1));  // some file systems report a failed write only here
+    if (closed != 0 || ::rename(temporary_.c_str(), target_.c_str()) != 0) give_up(errno);
+    committed_ = true;
+    sync_folder(target_.has_parent_path() ? target_.parent_path() : fs::path("."));
 }
 
 void write_file(const fs::path& path, std::span<const uint8_t> bytes) {
-    const fs::path temporary = temporary_beside(path);
-    if (const int error = write_and_sync(temporary, bytes); error != 0) {
-        ::unlink(temporary.c_str());
-        fail(path.string(), ": cannot be written (", reason(error), ")");
-    }
-    put_in_place(temporary, path);
+    NewFile file(path);
+    file.write(bytes);
+    file.commit();
 }
 
 void write_text(const fs::path& path, std::string_view text) {
@@ -185,12 +195,14 @@ void write_text(const fs::path& path, std::string_view text) {
 
 LineLog::LineLog(const fs::path& path, uint64_t keep) : path_(path), size_(keep) {
     file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    check(file_ >= 0, path.string(), ": cannot be written (", reason(errno), ")");
+    check(file_ >= 0, path.string(), ": cannot be written (", system_reason(errno), ")");
     struct stat info {};
     const bool known = ::fstat(file_, &info) == 0;
     const bool whole = known && static_cast<uint64_t>(info.st_size) >= keep;
     const bool cut = whole && ::ftruncate(file_, static_cast<off_t>(keep)) == 0;
-    const std::string problem = cut ? "" : known && !whole ? "it is shorter than its checkpoint says" : reason(errno);
+    const std::string problem = cut               ? ""
+                                : known && !whole ? "it is shorter than its checkpoint says"
+                                                  : system_reason(errno);
     if (!cut) ::close(file_);
     check(cut, path.string(), ": cannot be continued (", problem, ")");
 }
@@ -204,8 +216,9 @@ void LineLog::add(std::string_view line) {
 
 uint64_t LineLog::sync() {
     if (pending_.empty()) return size_;
-    const int error = write_and_sync(file_, {reinterpret_cast<const uint8_t*>(pending_.data()), pending_.size()});
-    check(error == 0, path_.string(), ": cannot be written (", reason(error), ")");
+    int error = write_all(file_, {reinterpret_cast<const uint8_t*>(pending_.data()), pending_.size()});
+    if (error == 0 && ::fsync(file_) != 0) error = errno;
+    check(error == 0, path_.string(), ": cannot be written (", system_reason(error), ")");
     size_ += pending_.size();
     pending_.clear();
     return size_;

@@ -10,6 +10,12 @@
 
 namespace lethe {
 
+// What is at `path`, links followed. Nothing is, too, where that cannot be told (no permission, too long a name): who
+// opens it then says so.
+bool is_there(const std::filesystem::path& path);
+bool is_file(const std::filesystem::path& path);
+bool is_folder(const std::filesystem::path& path);
+
 // Whole contents. Throws Error naming the file when it is missing, a folder, or unreadable.
 std::vector<uint8_t> read_file(const std::filesystem::path& path);
 std::string read_text(const std::filesystem::path& path);
@@ -20,10 +26,28 @@ std::string read_text(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::span<const uint8_t> bytes);
 void write_text(const std::filesystem::path& path, std::string_view text);
 
-// The two halves of that, for what is written in pieces: the temporary name beside `path` (where it is a link, beside
-// what it points to; throws Error where a file cannot be), and the rename, which removes the temporary file on failure.
-std::filesystem::path temporary_beside(const std::filesystem::path& path);
-void put_in_place(const std::filesystem::path& temporary, const std::filesystem::path& path);
+// The same for what is written in pieces. Everything throws Error as write_file does. Where `path` is a link, the file
+// that it points to is written.
+class NewFile {
+public:
+    explicit NewFile(const std::filesystem::path& path);
+    ~NewFile();  // without commit() nothing is left
+    NewFile(const NewFile&) = delete;
+    NewFile& operator=(const NewFile&) = delete;
+
+    void write(std::span<const uint8_t> bytes);
+    void commit();
+
+private:
+    [[noreturn]] void give_up(int error) const;
+
+    std::filesystem::path path_, target_, temporary_;
+    int file_ = -1;
+    bool committed_ = false;
+};
+
+// What the system says of an errno.
+std::string system_reason(int error);
 
 // A text file that grows line by line: a trace. What was added is certainly in the file after sync() only.
 class LineLog {

@@ -5,17 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
 #include <vector>
 
-#include "data/file.h"
 #include "data/safetensors.h"
 #include "tensor/error.h"
 
 namespace lethe {
 namespace {
-
-std::string reason(int error) { return std::generic_category().message(error); }
 
 std::span<const uint8_t> bytes_of(std::span<const float> values) {
     return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
@@ -30,25 +26,8 @@ std::vector<int64_t> sizes_of(const Shape& shape) {
 }  // namespace
 
 RowFileWriter::RowFileWriter(const std::filesystem::path& path, const std::string& name, const Shape& shape)
-    : path_(path), temporary_(temporary_beside(path)), shape_(shape) {
-    file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    check(file_ >= 0, path_.string(), ": cannot be written (", reason(errno), ")");
-    write(safetensors_head(name, element_of(DType::float32), sizes_of(shape)));
-}
-
-RowFileWriter::~RowFileWriter() {
-    if (file_ < 0) return;
-    ::close(file_);
-    ::unlink(temporary_.c_str());
-}
-
-void RowFileWriter::write(std::span<const uint8_t> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t written = ::write(file_, bytes.data(), bytes.size());
-        if (written < 0 && errno == EINTR) continue;
-        check(written >= 0, path_.string(), ": cannot be written (", reason(errno), ")");
-        bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
+    : path_(path), shape_(shape), file_(path) {
+    file_.write(safetensors_head({{name, &element_of(DType::float32), sizes_of(shape)}}, {}));
 }
 
 void RowFileWriter::append(const Tensor& rows) {
@@ -56,26 +35,17 @@ void RowFileWriter::append(const Tensor& rows) {
           rows.shape(), " do not belong to a tensor ", shape_);
     written_ += rows.dim(0);
     check(written_ <= shape_[0], path_.string(), ": is given ", written_, " rows and should hold ", shape_[0]);
-    write(bytes_of(rows.to_nchw()));
+    file_.write(bytes_of(rows.to_nchw()));
 }
 
 void RowFileWriter::commit() {
     check(written_ == shape_[0], path_.string(), ": was given ", written_, " of its ", shape_[0], " rows");
-    const bool synced = ::fsync(file_) == 0;
-    const int problem = synced ? 0 : errno;
-    const bool closed = ::close(file_) == 0;
-    file_ = -1;
-    if (!synced || !closed) {
-        const int error = synced ? errno : problem;
-        ::unlink(temporary_.c_str());
-        fail(path_.string(), ": cannot be written (", reason(error), ")");
-    }
-    put_in_place(temporary_, path_);
+    file_.commit();
 }
 
 RowFile::RowFile(const std::filesystem::path& path) : path_(path) {
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    check(file >= 0, path.string(), ": cannot be read (", reason(errno), ")");
+    check(file >= 0, path.string(), ": cannot be read (", system_reason(errno), ")");
     file_ = std::shared_ptr<const int>(new int(file), [](const int* fd) {
         ::close(*fd);
         delete fd;
@@ -99,7 +69,7 @@ void RowFile::read(uint64_t at, std::span<uint8_t> bytes) const {
     while (!bytes.empty()) {
         const ssize_t got = ::pread(*file_, bytes.data(), bytes.size(), static_cast<off_t>(at));
         if (got < 0 && errno == EINTR) continue;
-        check(got >= 0, "cannot be read (", reason(errno), ")");
+        check(got >= 0, "cannot be read (", system_reason(errno), ")");
         check(got > 0, "ends before its data does");
         at += static_cast<uint64_t>(got);
         bytes = bytes.subspan(static_cast<std::size_t>(got));

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "data/file.h"
 #include "tensor/tensor.h"
 
 namespace lethe {
@@ -17,20 +18,15 @@ class RowFileWriter {
 public:
     // Throws Error with the system's reason when the file cannot be written, as append() and commit() do.
     RowFileWriter(const std::filesystem::path& path, const std::string& name, const Shape& shape);
-    ~RowFileWriter();
-    RowFileWriter(const RowFileWriter&) = delete;
-    RowFileWriter& operator=(const RowFileWriter&) = delete;
 
     void append(const Tensor& rows);  // the next rows, on the CPU; throws Error for other sizes or too many rows
     void commit();                    // throws Error when rows are missing
 
 private:
-    void write(std::span<const uint8_t> bytes);
-
-    std::filesystem::path path_, temporary_;
+    std::filesystem::path path_;
     Shape shape_;
+    NewFile file_;
     int64_t written_ = 0;
-    int file_ = -1;
 };
 
 // The same file for reading. Copies share it.

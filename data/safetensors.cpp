@@ -129,15 +129,8 @@ std::string quoted(const std::string& text) {
     }
 }
 
-struct HeaderEntry {
-    std::string name;
-    const ElementInfo* element;
-    std::vector<int64_t> sizes;
-    uint64_t bytes;
-};
-
 // Written by hand and not through a JSON object, so that the entries stay in the model's order.
-std::string format_header(const std::vector<HeaderEntry>& entries, const std::map<std::string, std::string>& metadata) {
+std::string format_header(const std::vector<EntryHead>& entries, const std::map<std::string, std::string>& metadata) {
     std::set<std::string> names;
     std::string header, separator = "{";
     if (!metadata.empty()) {
@@ -151,10 +144,10 @@ std::string format_header(const std::vector<HeaderEntry>& entries, const std::ma
         separator = ",";
     }
     uint64_t offset = 0;
-    for (const auto& [name, element, sizes, bytes] : entries) {
+    for (const auto& [name, element, sizes] : entries) {
         check(name != metadata_key && names.insert(name).second, "entry name '", printable(name),
               "' is used twice or reserved");
-        const uint64_t end = offset + bytes;
+        const uint64_t end = offset + static_cast<uint64_t>(element_count(sizes) * element->bytes);
         const json entry = {{"dtype", element->safetensors}, {"shape", sizes}, {"data_offsets", {offset, end}}};
         header += separator + quoted(name) + ":" + entry.dump();
         separator = ",";
@@ -185,25 +178,19 @@ WeightFile parse_safetensors(std::span<const uint8_t> file) {
 }
 
 std::vector<uint8_t> format_safetensors(const StoredState& state, const std::map<std::string, std::string>& metadata) {
-    std::vector<HeaderEntry> entries;
-    for (const auto& [name, tensor] : state)
-        entries.push_back({name, tensor.element, tensor.sizes, tensor.bytes.size()});
-    const std::string header = format_header(entries, metadata);
-    const uint64_t header_bytes = header.size();
-    std::vector<uint8_t> out;
-    uint64_t total = sizeof(header_bytes) + header.size();
+    std::vector<EntryHead> entries;
+    for (const auto& [name, tensor] : state) entries.push_back({name, tensor.element, tensor.sizes});
+    std::vector<uint8_t> out = safetensors_head(entries, metadata);
+    std::size_t total = out.size();
     for (const auto& [name, tensor] : state) total += tensor.bytes.size();
     out.reserve(total);
-    append(out, &header_bytes, sizeof(header_bytes));
-    append(out, header.data(), header.size());
     for (const auto& [name, tensor] : state) append(out, tensor.bytes.data(), tensor.bytes.size());
     return out;
 }
 
-std::vector<uint8_t> safetensors_head(const std::string& name, const ElementInfo& element,
-                                      const std::vector<int64_t>& sizes) {
-    const auto bytes = static_cast<uint64_t>(element_count(sizes) * element.bytes);
-    const std::string header = format_header({{name, &element, sizes, bytes}}, {});
+std::vector<uint8_t> safetensors_head(const std::vector<EntryHead>& entries,
+                                      const std::map<std::string, std::string>& metadata) {
+    const std::string header = format_header(entries, metadata);
     const uint64_t header_bytes = header.size();
     std::vector<uint8_t> out;
     append(out, &header_bytes, sizeof(header_bytes));

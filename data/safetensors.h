@@ -19,16 +19,24 @@ WeightFile parse_safetensors(std::span<const uint8_t> file);
 // The bytes of a safetensors file. Throws Error for a name that appears twice, is "__metadata__" or is not UTF-8.
 std::vector<uint8_t> format_safetensors(const StoredState& state, const std::map<std::string, std::string>& metadata);
 
-// For files of one tensor that are written and read in pieces (data/row_file.h): everything before its data, and where
-// that data begins. `read(at, bytes)` fills `bytes` from the file's byte `at` on; anything else than exactly one tensor
-// in a file of `file_bytes` bytes throws Error.
+// For files that are written in pieces: everything before the data of these entries, which follow in this order. Throws
+// Error as format_safetensors does.
+struct EntryHead {
+    std::string name;
+    const ElementInfo* element;
+    std::vector<int64_t> sizes;
+};
+std::vector<uint8_t> safetensors_head(const std::vector<EntryHead>& entries,
+                                      const std::map<std::string, std::string>& metadata);
+
+// For files of one tensor that are read in pieces (data/row_file.h): where its data begins. `read(at, bytes)` fills
+// `bytes` from the file's byte `at` on; anything else than exactly one tensor in a file of `file_bytes` bytes throws
+// Error.
 struct OnlyTensor {
     const ElementInfo* element = nullptr;
     std::vector<int64_t> sizes;
     uint64_t begin = 0;
 };
-std::vector<uint8_t> safetensors_head(const std::string& name, const ElementInfo& element,
-                                      const std::vector<int64_t>& sizes);
 OnlyTensor only_tensor_of_safetensors(uint64_t file_bytes,
                                       const std::function<void(uint64_t at, std::span<uint8_t> bytes)>& read);
 

@@ -110,11 +110,12 @@ std::string shared_prefix(const StoredState& entries) {
 }
 
 WeightFile read_weights(const std::filesystem::path& path) {
-    if (std::filesystem::is_directory(path)) return read_model_folder(path);
+    if (is_folder(path)) return read_model_folder(path);
     const std::vector<uint8_t> bytes = read_file(path);
     try {
         WeightFile file = parse(bytes);
         check_hash(file);
+        file.sha256 = sha256(bytes);
         return file;
     } catch (const Error& error) {
         fail(path.string(), ": ", error.what());
@@ -130,10 +131,6 @@ std::string entries_sha256(const StoredState& entries) {
     std::string text;
     for (const std::string& line : lines) text += line;
     return sha256({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-}
-
-std::string weights_sha256(const std::filesystem::path& path) {
-    return std::filesystem::is_directory(path) ? entries_sha256(read_weights(path).entries) : sha256_file(path);
 }
 
 void write_weights(const std::filesystem::path& path, const StoredState& entries, Metadata metadata) {
@@ -154,8 +151,24 @@ void write_safetensors(const std::filesystem::path& path, const StoredState& ent
     write_formatted(path, [&] { return format_safetensors(entries, metadata); });
 }
 
+// One entry after the other: a checkpoint takes no memory beside the model's.
 void write_safetensors(const std::filesystem::path& path, const StateDict& state, const Metadata& metadata) {
-    write_safetensors(path, stored_for(path, state), metadata);
+    std::vector<EntryHead> heads;
+    std::vector<uint8_t> head;
+    try {
+        for (const auto& [name, tensor] : state) {
+            check(tensor.defined(), "entry '", printable(name), "' is undefined");
+            const auto& dims = tensor.shape().dims();
+            heads.push_back({name, &element_of(tensor.dtype()), {dims.begin(), dims.end()}});
+        }
+        head = safetensors_head(heads, metadata);
+    } catch (const Error& error) {
+        fail(path.string(), ": ", error.what());
+    }
+    NewFile file(path);
+    file.write(head);
+    for (const auto& [name, tensor] : state) file.write(to_stored(tensor).bytes);
+    file.commit();
 }
 
 }  // namespace lethe

@@ -15,6 +15,7 @@ struct WeightFile {
     StoredState entries;  // names, types and bytes as in the file
     Metadata metadata;    // safetensors' __metadata__, or what Lethe put into a PyTorch file
     std::string format;   // "safetensors", "pytorch-zip", "pytorch-legacy", "npz", "folder"
+    std::string sha256;   // of the file; of a folder, entries_sha256 of what it holds. Set by read_weights()
 
     // For a model: float32 and int64, under names without the prefix that all of them share. Throws Error for an entry
     // of more than four dimensions.
@@ -44,9 +45,6 @@ WeightFile read_weights(const std::filesystem::path& path);
 // entry's bytes.
 std::string entries_sha256(const StoredState& entries);
 inline constexpr const char* tensors_sha256_key = "lethe.tensors_sha256";
-
-// The SHA-256 of a file; of a folder, entries_sha256 of what it holds.
-std::string weights_sha256(const std::filesystem::path& path);
 
 // Writes entries with their hash in the metadata, atomically: a PyTorch file where the name ends in .pt, .pth, .th or
 // .bin, safetensors where it ends in .safetensors or has no ending. Throws Error for another ending, and as

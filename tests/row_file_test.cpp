@@ -58,6 +58,7 @@ TEST_F(RowFileTest, NothingIsLeftWithoutACommit) {
     write_text(path, "old");
     { RowFileWriter(path, "images", rows.shape()).append(rows.rows(0, 5)); }
     EXPECT_EQ(read_text(path), "old");
+    EXPECT_THAT(error_of([&] { RowFileWriter(path, "images", {1 << 20, 2, 1 << 10, 1 << 10}); }), HasSubstr("shape"));
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
