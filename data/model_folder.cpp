@@ -130,7 +130,7 @@ auto parse_json_file(const fs::path& path, Parse parse) {
 // Adds the entries of one shard; `listed` are those that the index expects in it.
 void add_shard(const fs::path& path, const std::vector<std::string>& listed, std::map<std::string, fs::path>& holders,
                StoredState& entries) {
-    check(!fs::is_directory(path), path.string(), ": is a folder, the index lists it as a shard");
+    check(!is_folder(path), path.string(), ": is a folder, the index lists it as a shard");
     std::set<std::string> expected(listed.begin(), listed.end());
     for (auto& [name, tensor] : read_weights(path).entries) {
         const auto [holder, inserted] = holders.emplace(name, path);
@@ -154,9 +154,9 @@ WeightFile read_shards(const fs::path& index) {
 
 WeightFile read_first_present(const fs::path& folder) {
     for (const char* name : {"model.safetensors", "pytorch_model.bin", "weights.safetensors"})
-        if (fs::is_regular_file(folder / name)) return read_weights(folder / name);
+        if (is_file(folder / name)) return read_weights(folder / name);
     for (const char* name : {"model.safetensors.index.json", "pytorch_model.bin.index.json"})
-        if (fs::is_regular_file(folder / name)) return read_shards(folder / name);
+        if (is_file(folder / name)) return read_shards(folder / name);
     fail(folder.string(), ": is a folder without model.safetensors, pytorch_model.bin, an index of shards of either ",
          "(*.index.json) or weights.safetensors");
 }
@@ -165,7 +165,7 @@ void check_classes(const fs::path& path, const Metadata& settings, const Metadat
     const auto said = settings.find("lethe.classes"), known = manifest.find("lethe.classes");
     check(said == settings.end() || known == manifest.end() || said->second == known->second, path.string(), ": says ",
           said == settings.end() ? "" : said->second, " classes, the manifest of the weights beside it says ",
-          known == manifest.end() ? "" : known->second);
+          known == manifest.end() ? "" : printable(known->second));
 }
 
 }  // namespace
@@ -207,6 +207,11 @@ Metadata parse_model_config(std::span<const uint8_t> text) {
 Metadata parse_preprocessor_config(std::span<const uint8_t> text) {
     const json config = parse_bounded_json(text, "its JSON");
     Metadata settings;
+    if (const json* rescale = find(config, "do_rescale"))
+        check(*rescale != false, "'do_rescale' is false; only images divided by 255 are supported");
+    if (const json* factor = find(config, "rescale_factor"))
+        check(factor->is_number() && std::abs(factor->get<double>() * 255 - 1) < 1e-3,
+              "'rescale_factor' is not 1/255; only images divided by 255 are supported");
     read_normalization(config, "image_mean", "image_std", settings);
     if (const json* normalize = find(config, "do_normalize"); normalize != nullptr && *normalize == false)
         settings = {{"lethe.mean", "0,0,0"}, {"lethe.std", "1,1,1"}};
@@ -219,13 +224,14 @@ Metadata parse_preprocessor_config(std::span<const uint8_t> text) {
 WeightFile read_model_folder(const fs::path& folder) {
     WeightFile result = read_first_present(folder);
     result.format = "folder";
+    result.sha256 = entries_sha256(result.entries);
     // The weights' own manifest says more than the settings beside them; the model's say more than the images'.
-    if (const fs::path path = folder / "config.json"; fs::exists(path)) {
+    if (const fs::path path = folder / "config.json"; is_there(path)) {
         Metadata settings = parse_json_file(path, parse_model_config);
         check_classes(path, settings, result.metadata);
         result.metadata.merge(settings);
     }
-    if (const fs::path path = folder / "preprocessor_config.json"; fs::exists(path))
+    if (const fs::path path = folder / "preprocessor_config.json"; is_there(path))
         result.metadata.merge(parse_json_file(path, parse_preprocessor_config));
     return result;
 }

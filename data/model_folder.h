@@ -17,7 +17,8 @@ namespace lethe {
 // pytorch_model.bin.index.json lists; the first of these that is there. (weights.safetensors of a run of Lethe, too.)
 // Where there are shards, the entries are in the order of the shards. config.json and preprocessor_config.json, where
 // they are, become metadata. Throws Error naming the file: none of these, a shard that is missing or
-// not a plain name in the folder, an entry that a shard lacks, that two shards hold, or that the index does not list.
+// not a plain name in the folder, an entry that a shard lacks, that two shards hold, or that the index does not list, a
+// config.json with another number of classes than the weights' manifest.
 WeightFile read_model_folder(const std::filesystem::path& folder);
 
 // An index: entries by the shard that holds them. Throws Error, which does not name the file, for anything but

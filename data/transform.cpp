@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include "tensor/error.h"
@@ -11,7 +13,6 @@ namespace lethe {
 namespace {
 
 constexpr int64_t longest_side = 1 << 16;
-constexpr int64_t most_pixels = int64_t{1} << 26;
 
 constexpr TransformPreset presets[] = {
     {"imagenet", "resize=256,bilinear,crop=224", "torchvision's ImageNet models"},
@@ -95,7 +96,8 @@ Size resized(const Transform& transform, Size from) {
 }
 
 void check_size(Size size) {
-    check(size.height <= most_pixels && size.width <= most_pixels && size.height * size.width <= most_pixels,
+    check(size.height <= most_image_pixels && size.width <= most_image_pixels &&
+              size.height * size.width <= most_image_pixels,
           "transform: the result would have ", size.width, "x", size.height, " pixels; at most 2^26 are supported");
 }
 
@@ -167,9 +169,14 @@ Transform parse_transform(std::string_view text) {
         if (text == preset.name) return parse_transform(preset.text);
     Transform transform;
     if (text == "none") return transform;
+    std::set<std::string_view> seen;
     for (std::size_t begin = 0; begin <= text.size();) {
         const std::size_t end = std::min(text.find(',', begin), text.size());
-        parse_step(text.substr(begin, end - begin), transform);
+        const std::string_view step = text.substr(begin, end - begin);
+        std::string_view kind = step.substr(0, step.find('='));
+        if (kind == "bicubic" || kind == "bilinear") kind = "an interpolation";
+        check(seen.insert(kind).second, "transform: it has ", kind, " twice; once is enough");
+        parse_step(step, transform);
         begin = end + 1;
     }
     check_consistent(transform);
@@ -209,9 +216,9 @@ Window draw_rectangle(int64_t height, int64_t width, const Random& random, uint6
     const auto round = [](double value) { return static_cast<int64_t>(std::nearbyint(value)); };
     const double all = static_cast<double>(height) * static_cast<double>(width);
     for (uint32_t draw = 0; draw < 10; ++draw) {
-        const double share = least_area + (1.0 - least_area) * double{random.uniform(item, 3 + 2 * draw)};
+        const double share = least_area + (1.0 - least_area) * static_cast<double>(random.uniform(item, 3 + 2 * draw));
         const double log_ratio = std::log(least_ratio) + (std::log(largest_ratio) - std::log(least_ratio)) *
-                                                             double{random.uniform(item, 4 + 2 * draw)};
+                                                             static_cast<double>(random.uniform(item, 4 + 2 * draw));
         const double area = all * share, ratio = std::exp(log_ratio);
         const int64_t w = round(std::sqrt(area * ratio)), h = round(std::sqrt(area / ratio));
         if (w < 1 || w > width || h < 1 || h > height) continue;

@@ -14,6 +14,7 @@
 #include "tensor/backend.h"
 #include "tensor/error.h"
 #include "tests/support/compare.h"
+#include "tests/support/entries.h"
 #include "tests/support/program.h"
 
 namespace lethe::test {
@@ -355,6 +356,57 @@ TEST_F(Cli, UnlearnedWeightsAreWrittenLikeTheOriginal) {
     expect_refusal(convert + Arguments{"--naming", "own", "--like", "original.pt", "--out", "x.pt"}, "--naming");
     expect_refusal(convert + Arguments{"--out", "x.onnx"}, ".onnx");
     EXPECT_FALSE(std::filesystem::exists(folder_.path("x.pt")));
+}
+
+std::vector<std::string> names_of(const StoredState& entries) {
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : entries) names.push_back(name);
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+// Two namings may have names in common: one of them does not make a file of the other kind.
+TEST_F(Cli, ConvertChangesNamesAndBack) {
+    const Model model({.arch = "densenet121", .classes = 2}, 3);
+    const StoredState published = to_stored(state_under(model, "torchvision-2017"));
+    write_weights(folder_.path("published.pth"), published, {});
+    const Arguments to_own{"convert", "--weights", "published.pth", "--model", "densenet121",    "--classes",
+                           "2",       "--naming",  "own",           "--out",   "own.safetensors"};
+    const ProgramResult own = lethe(to_own);
+    ASSERT_EQ(own.code, 0) << own.err;
+    EXPECT_EQ(names_of(read_weights(folder_.path("own.safetensors")).entries), names_of(to_stored(model.state())));
+
+    const Arguments back{"convert", "--weights", "own.safetensors"};
+    const ProgramResult named = lethe(back + Arguments{"--out", "back.pth"});  // the manifest knows the first names
+    ASSERT_EQ(named.code, 0) << named.err;
+    expect_same_entries(read_weights(folder_.path("back.pth")).entries, published);
+    const ProgramResult like =
+        lethe(Arguments{"convert", "--weights", "back.pth", "--like", "own.safetensors", "--out", "like.pth"});
+    ASSERT_EQ(like.code, 0) << like.err;
+    EXPECT_EQ(names_of(read_weights(folder_.path("like.pth")).entries), names_of(to_stored(model.state())));
+}
+
+TEST_F(Cli, ConvertRefusesWhatOnlyAModelCanUse) {
+    write_weights(folder_.path("plain.pt"), to_stored(Model({.arch = "resnet8"}, 1).state()), {});
+    for (const Arguments& option : {Arguments{"--normalize", "imagenet"}, Arguments{"--classes", "10"},
+                                    Arguments{"--image-size", "64"}, Arguments{"--transform", "crop=32"}})
+        expect_refusal(Arguments{"convert", "--weights", "plain.pt", "--out", "x.pt"} + option, "give --model");
+}
+
+TEST_F(Cli, InspectSummarisesIntegers) {
+    write_weights(folder_.path("counts.pt"),
+                  StoredState{{"n", to_stored(Tensor::from_int64({1}, std::vector<int64_t>{5005}))}}, {});
+    const ProgramResult result = lethe({"inspect", "counts.pt"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("max       5005"));
+}
+
+TEST_F(Cli, ErrorsShowNoControlCharactersOfAFile) {
+    write_weights(folder_.path("evil.safetensors"), to_stored(Model({.arch = "resnet8"}, 1).state()),
+                  {{"lethe.arch", "\033[2Jresnet8"}});
+    const ProgramResult result = lethe({"eval", "--weights", "evil.safetensors", "--data", "synthetic:0:64"});
+    EXPECT_EQ(result.code, 1);
+    EXPECT_THAT(result.err, AllOf(HasSubstr("resnet8"), Not(HasSubstr("\033"))));
 }
 
 TEST_F(Cli, ConvertOnAFullDiskLosesNothing) {

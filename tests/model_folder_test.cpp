@@ -8,6 +8,7 @@
 
 #include "data/file.h"
 #include "data/pytorch.h"
+#include "tensor/error.h"
 #include "tests/support/compare.h"
 
 namespace lethe::test {
@@ -61,7 +62,7 @@ TEST_F(ModelFolder, OneFileWithItsSettings) {
                       {"lethe.std", "1,0.5,0.125"}};
     expected["lethe.tensors_sha256"] = entries_sha256(file.entries);
     EXPECT_EQ(file.metadata, expected);
-    EXPECT_EQ(weights_sha256(folder_.path()), entries_sha256(file.entries));
+    EXPECT_EQ(file.sha256, entries_sha256(file.entries));
 }
 
 TEST_F(ModelFolder, TheManifestComesFirst) {
@@ -106,6 +107,8 @@ TEST_F(ModelFolder, ShardsThatDoNotMatchTheIndex) {
     EXPECT_THAT(refusal(), HasSubstr("c.safetensors: cannot be read"));
     index(index_name, R"("w": "a.safetensors", "w": "b.safetensors")");
     EXPECT_THAT(refusal(), HasSubstr("index.json: its JSON has the name 'w' twice"));
+    index(index_name, concat(R"("w": ")", std::string(300, 'a'), "\""));
+    EXPECT_THAT(refusal(), HasSubstr("cannot be read (File name too long)"));
     std::filesystem::create_directory(folder_.path("d"));
     index(index_name, R"("w": "d")");
     EXPECT_THAT(refusal(), HasSubstr("d: is a folder, the index lists it as a shard"));
@@ -168,6 +171,10 @@ TEST_F(ModelFolder, SettingsThatMakeNoSense) {
     EXPECT_THAT(model(R"({"architecture": ["resnet18"]})"), HasSubstr("'architecture' is not a text"));
     EXPECT_THAT(images(R"({"size": {"height": 1, "width": 2}})"), HasSubstr("does not describe square images"));
     EXPECT_THAT(images(R"({"size": {}})"), HasSubstr("'size' has neither 'height' nor 'shortest_edge'"));
+    EXPECT_THAT(images(R"({"do_rescale": false})"), HasSubstr("only images divided by 255"));
+    EXPECT_THAT(images(R"({"rescale_factor": 0.0078})"), HasSubstr("'rescale_factor' is not 1/255"));
+    EXPECT_EQ(parse_preprocessor_config(bytes_of(R"({"do_rescale": true, "rescale_factor": 0.00392156862745098})")),
+              Metadata());
     EXPECT_THAT(images(R"({"image_mean": [0, 0, 0]})"), HasSubstr("'image_std' must both be given"));
     EXPECT_THAT(images(R"({"image_mean": [0, 0, 0], "image_std": [1, 0, 1]})"), HasSubstr("'image_std' holds"));
     EXPECT_THAT(images(R"({"image_mean": [0, 1e300, 0], "image_std": [1, 1, 1]})"), HasSubstr("'image_mean' holds"));

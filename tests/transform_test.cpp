@@ -192,7 +192,8 @@ TEST(Transform, SaysWhatIsWrong) {
     EXPECT_THAT(problem("crop=5,random-crop=5"), HasSubstr("one is enough"));
     EXPECT_THAT(problem("random-resized-crop=5,random-crop=5"), HasSubstr("one is enough"));
     EXPECT_THAT(problem("imagnet"), HasSubstr("presets imagenet, vit"));
-    EXPECT_THAT(problem("resize=5,resize=5x5"), HasSubstr("one is enough"));
+    for (const char* text : {"resize=5,resize=5x5", "crop=5,crop=6", "bicubic,bilinear", "flip,flip"})
+        EXPECT_THAT(problem(text), HasSubstr("twice; once is enough")) << text;
     EXPECT_THAT(error_of([] { size_after(parse_transform("resize=9000"), 1, 1000000); }), HasSubstr("at most 2^26"));
 }
 

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <set>
 
+#include "data/byte_reader.h"
 #include "data/like.h"
 #include "data/weights.h"
 #include "tensor/error.h"
@@ -55,7 +57,7 @@ StoredState ConvertCommand::as_original(const StoredState& entries, const Weight
                                         const std::string& name) const {
     try {
         LikeOriginal result = like_original(entries, original.entries);
-        for (const std::string& kept : result.kept) say(concat("taken over from ", name, ": ", kept));
+        for (const std::string& kept : result.kept) say(concat("taken over from ", name, ": ", printable(kept)));
         return std::move(result.entries);
     } catch (const Error& error) {
         fail(name, ": ", error.what());
@@ -66,7 +68,9 @@ StoredState ConvertCommand::as_original(const StoredState& entries, const Weight
 StoredState ConvertCommand::model_entries(const Model& model, const WeightFile& file) {
     if (!like.empty()) {
         const WeightFile original = read_weights(like);
-        Model twin(model.spec(), std::nullopt);  // checks that it is a file of this model, and finds its names
+        ModelSpec spec = model.spec();
+        spec.naming.clear();             // the original's is wanted, not the one that the weights first came under
+        Model twin(spec, std::nullopt);  // checks that it is a file of this model, and finds its names
         try {
             twin.load_state(original.state());
         } catch (const Error& error) {
@@ -78,8 +82,10 @@ StoredState ConvertCommand::model_entries(const Model& model, const WeightFile& 
     const StoredState entries = to_stored(state_under(model, wanted));
     WeightFile own = file;
     own.entries = without_prefix(std::move(own.entries));
-    const bool same_names = std::any_of(entries.begin(), entries.end(),
-                                        [&](const auto& entry) { return entry.first == own.entries.front().first; });
+    std::set<std::string> names;  // namings differ in some names only
+    for (const auto& [name, tensor] : entries) names.insert(name);
+    const bool same_names = std::all_of(own.entries.begin(), own.entries.end(),
+                                        [&](const auto& entry) { return names.contains(entry.first); });
     return same_names ? as_original(entries, own, weights_file) : entries;
 }
 
@@ -92,11 +98,14 @@ ConvertCommand::Converted ConvertCommand::converted(const WeightFile& file) {
         result.entries = model_entries(*model, file);
         for (const auto& [key, value] : manifest_of(model->spec())) result.metadata[key] = value;
     } else {
-        check(naming.empty(), "convert: ", weights_file,
-              " does not say which architecture it is for; with --naming, give --model");
+        check(
+            naming.empty() && stem.empty() && normalize.empty() && transform.empty() && classes == 0 && image_size == 0,
+            "convert: ", weights_file,
+            " does not say which architecture it is for; with --naming, --stem, --classes, --image-size, --normalize "
+            "or --transform, give --model");
         if (!like.empty()) result.entries = as_original(file.entries, read_weights(like), like);
     }
-    result.metadata["lethe.source_sha256"] = weights_sha256(weights_file);
+    result.metadata["lethe.source_sha256"] = file.sha256;
     return result;
 }
 

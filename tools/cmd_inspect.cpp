@@ -133,7 +133,7 @@ void InspectCommand::print_switches(Json& json) const {
 
 void InspectCommand::print_file(Json& json) const {
     const WeightFile weights = read_weights(file);
-    say(concat(file, ": ", weights.format, ", ", weights.entries.size(), " tensors, SHA-256 ", weights_sha256(file)));
+    say(concat(file, ": ", weights.format, ", ", weights.entries.size(), " tensors, SHA-256 ", weights.sha256));
     Json entries = Json::array();
     int64_t elements = 0, bad = 0;
     for (const auto& [key, value] : weights.metadata) say(concat("  ", printable(key), " = ", printable(value)));
@@ -141,16 +141,17 @@ void InspectCommand::print_file(Json& json) const {
         const Tensor tensor = to_tensor({stored.element, {stored.numel()}, stored.bytes});  // of any rank
         double low = 0, high = 0, total = 0;
         bool finite = true;
-        if (tensor.dtype() == DType::float32 && tensor.numel() > 0) {
-            const auto values = tensor.values();
+        const auto summarise = [&](const auto& values) {
             const auto [least, most] = std::minmax_element(values.begin(), values.end());
-            low = double{*least};
-            high = double{*most};
-            for (const float value : values) {
-                total += double{value};
-                finite = finite && std::isfinite(value);
+            low = static_cast<double>(*least);
+            high = static_cast<double>(*most);
+            for (const auto value : values) {
+                total += static_cast<double>(value);
+                finite = finite && std::isfinite(static_cast<double>(value));
             }
-        }
+        };
+        if (tensor.numel() > 0 && tensor.dtype() == DType::float32) summarise(tensor.values());
+        if (tensor.numel() > 0 && tensor.dtype() == DType::int64) summarise(tensor.int64_values());
         elements += tensor.numel();
         bad += finite ? 0 : 1;
         char line[200];

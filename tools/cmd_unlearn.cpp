@@ -102,7 +102,7 @@ Json UnlearnCommand::switch_table() const {
 // Content hashes of everything the run reads: a run is continued only with the very same bytes.
 void UnlearnCommand::check_inputs(const RunDirectory& directory, const Dataset& train, const Dataset& test) const {
     const Json inputs{{"weights", weights_file},
-                      {"weights_sha256", weights_sha256(weights_file)},
+                      {"weights_sha256", weights_hash},
                       {"train_sha256", train.hash()},
                       {"test_sha256", test.hash()},
                       {"switches", switch_table()}};

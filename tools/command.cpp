@@ -125,6 +125,7 @@ std::unique_ptr<Model> Command::load_model(const WeightFile& file) {
         std::cerr << "lethe: warning: no --normalize given and the weights file does not say; using raw pixels\n";
     if (!transform.empty()) spec.transform = describe(parse_transform(transform));
     weights_metadata = file.metadata;
+    weights_hash = file.sha256;
     auto model = std::make_unique<Model>(spec, std::nullopt);
     try {
         model->load_state(file.state());
@@ -169,7 +170,12 @@ Dataset Command::load_data(Split split, const ModelSpec& spec, bool training) co
                         .cache_bytes = cache_mib << 20,
                         .on_corrupt = corrupt == "skip" ? OnCorrupt::skip : OnCorrupt::fail};
     const std::string& text = transform.empty() ? spec.transform : transform;
-    if (!text.empty()) options.transform = parse_transform(text);
+    try {
+        if (!text.empty()) options.transform = parse_transform(text);
+    } catch (const Error& error) {
+        if (!transform.empty()) throw;
+        fail(weights_file, ": its manifest's lethe.transform: ", error.what());
+    }
     Dataset data = load_dataset(data_source, split, options);
     warn_of_skipped(data);
     return data;

@@ -80,6 +80,7 @@ protected:
     std::string stem, transform, corrupt = "fail";
     int64_t classes = 0, image_size = 0, cache_mib = 1024;
     Metadata weights_metadata;  // of --weights, after load_model()
+    std::string weights_hash;   // likewise: WeightFile::sha256
 
 private:
     void choose_device();

@@ -2,6 +2,8 @@
 #include <csignal>
 #include <exception>
 #include <iostream>
+#include <new>
+#include <string>
 
 #include "tensor/error.h"
 #include "tools/command.h"
@@ -43,8 +45,14 @@ int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_DFL);  // `lethe ... | head` ends quietly
     try {
         return run(argc, argv);
+    } catch (const std::bad_alloc&) {
+        std::cerr << "lethe: out of memory; smaller batches or images, or a machine with more of it, would be right\n";
+        return lethe::tools::exit_error;
     } catch (const std::exception& error) {
-        std::cerr << "lethe: " << error.what() << "\n";
+        std::string sentence = error.what();
+        for (char& c : sentence)  // it may quote a file, which is not to steer the terminal
+            if ((static_cast<unsigned char>(c) < ' ' && c != '\n') || c == '\x7f') c = '?';
+        std::cerr << "lethe: " << sentence << "\n";
         return lethe::tools::exit_error;
     }
 }

@@ -1,6 +1,7 @@
 #include "tools/train_log.h"
 
 #include <algorithm>
+#include <charconv>
 #include <sstream>
 
 #include "data/picture.h"
@@ -16,7 +17,11 @@ uint64_t bytes_of(const std::map<std::string, std::string>& resume, const char* 
     if (resume.empty()) return 0;
     const auto found = resume.find(key);
     check(found != resume.end(), "train: the checkpoint does not say how long its traces are (", key, ")");
-    return std::stoull(found->second);
+    uint64_t bytes = 0;
+    const char* end = found->second.data() + found->second.size();
+    const auto [stop, error] = std::from_chars(found->second.data(), end, bytes);
+    check(error == std::errc{} && stop == end, "train: the checkpoint's ", key, " is not a number");
+    return bytes;
 }
 
 Json to_json(const TrainTrace& step) {
