@@ -1,4 +1,6 @@
+set(sanitized OFF)
 if(LETHE_SANITIZE)
+    set(sanitized ON)
     add_compile_options(-fsanitize=${LETHE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
     add_link_options(-fsanitize=${LETHE_SANITIZE})
 endif()
