@@ -10,8 +10,8 @@
 namespace lethe {
 namespace {
 
-constexpr Colour ink{40, 40, 40}, faint{105, 105, 105}, axis{150, 150, 150}, grid{232, 232, 232};
-constexpr int margin = 16, swatch = 22, row_height = 18;
+constexpr Colour text_colour{40, 40, 40}, label_colour{105, 105, 105}, axis{150, 150, 150}, grid{232, 232, 232};
+constexpr int chart_margin = 16, swatch = 22, legend_height = 18;
 
 // The palette of Okabe and Ito ("Color universal design", 2008), told apart with every kind of colour vision; its
 // yellow is left out because it vanishes on white.
@@ -88,8 +88,8 @@ class Panel {
 public:
     Panel(Canvas& canvas, const Chart& chart, int top, int height) : canvas_(canvas), chart_(chart), top_(top) {
         find_ranges();
-        upper_ = top + margin + (chart.title.empty() ? 0 : 28) + (chart.y_label.empty() ? 0 : 18);
-        lower_ = top + height - margin - 14 - (chart.x_label.empty() ? 0 : 18);
+        upper_ = top + chart_margin + (chart.title.empty() ? 0 : 28) + (chart.y_label.empty() ? 0 : 18);
+        lower_ = top + height - chart_margin - 14 - (chart.x_label.empty() ? 0 : 18);
     }
 
     int number_width() const {
@@ -105,16 +105,17 @@ public:
 
     // Panels of one picture get the same widths, so that their curves line up.
     void place(int numbers, int legend) {
-        left_ = margin + numbers + 8;
-        right_ = canvas_.width() - margin - (legend > 0 ? legend + swatch + 22 : 12);
+        left_ = chart_margin + numbers + 8;
+        right_ = canvas_.width() - chart_margin - (legend > 0 ? legend + swatch + 22 : 12);
         check(right_ - left_ >= 40 && lower_ - upper_ >= 20, "chart: ", canvas_.width(), "x", canvas_.height(),
               " pixels are too few for these panels and their labels");
     }
 
     void draw() const {
-        canvas_.text(margin, top_ + margin, chart_.title, ink, 2);
-        canvas_.text(margin, upper_ - 20, chart_.y_label, faint);
-        canvas_.text((left_ + right_ - Canvas::text_width(chart_.x_label)) / 2, lower_ + 26, chart_.x_label, faint);
+        canvas_.text(chart_margin, top_ + chart_margin, chart_.title, text_colour, 2);
+        canvas_.text(chart_margin, upper_ - 20, chart_.y_label, label_colour);
+        canvas_.text((left_ + right_ - Canvas::text_width(chart_.x_label)) / 2, lower_ + 26, chart_.x_label,
+                     label_colour);
         draw_grid();
         for (std::size_t i = 0; i < chart_.series.size(); ++i) {
             draw_series(chart_.series[i], palette[i % palette.size()]);
@@ -150,13 +151,13 @@ private:
         for (const double tick : y_ticks_) {
             const int y = static_cast<int>(std::lround(map_y(tick)));
             canvas_.rectangle(left_, y, right_ - left_ + 1, 1, grid);
-            canvas_.text(left_ - 8 - Canvas::text_width(label(tick)), y - 4, label(tick), faint);
+            canvas_.text(left_ - 8 - Canvas::text_width(label(tick)), y - 4, label(tick), label_colour);
         }
         for (const double tick : x_ticks_) {
             const int x = static_cast<int>(std::lround(map_x(tick)));
             canvas_.rectangle(x, upper_, 1, lower_ - upper_ + 1, grid);
             canvas_.rectangle(x, lower_, 1, 5, axis);
-            canvas_.text(x - Canvas::text_width(label(tick)) / 2, lower_ + 9, label(tick), faint);
+            canvas_.text(x - Canvas::text_width(label(tick)) / 2, lower_ + 9, label(tick), label_colour);
         }
         canvas_.rectangle(left_, upper_, 1, lower_ - upper_ + 1, axis);
         canvas_.rectangle(left_, lower_, right_ - left_ + 1, 1, axis);
@@ -208,9 +209,9 @@ private:
     void draw_legend(std::size_t index) const {
         const std::string& name = chart_.series[index].name;
         if (name.empty()) return;
-        const int x = right_ + 14, y = upper_ + 4 + static_cast<int>(index) * row_height;
+        const int x = right_ + 14, y = upper_ + 4 + static_cast<int>(index) * legend_height;
         canvas_.line(x, y + 4, x + swatch - 6, y + 4, palette[index % palette.size()], 3);
-        canvas_.text(x + swatch + 2, y, name, ink);
+        canvas_.text(x + swatch + 2, y, name, text_colour);
     }
 
     Canvas& canvas_;

@@ -17,7 +17,7 @@ constexpr std::size_t most_records = 50'000;  // of the largest file, CIFAR-100'
 std::size_t label_bytes(CifarLabels labels) { return labels == CifarLabels::cifar10 ? 1 : 2; }
 
 std::vector<std::string> read_names(const fs::path& file, CifarLabels labels) {
-    if (!fs::exists(file)) return default_names(labels);
+    if (!is_there(file)) return default_names(labels);
     std::vector<std::string> names;
     std::istringstream lines(read_text(file));
     for (std::string line; std::getline(lines, line);) {
@@ -31,7 +31,7 @@ std::vector<std::string> read_names(const fs::path& file, CifarLabels labels) {
 
 Dataset read_files(const CifarFolder& from, const std::vector<std::string>& files, const char* names_file) {
     for (const std::string& file : files)
-        check(fs::is_regular_file(from.folder / file), "cifar: ", (from.folder / file).string(), " is missing");
+        check(is_file(from.folder / file), "cifar: ", (from.folder / file).string(), " is missing");
     Dataset dataset;
     dataset.class_names = read_names(from.folder / names_file, from.labels);
     for (const std::string& file : files) {
@@ -52,7 +52,7 @@ CifarFolder parse_cifar_folder(const std::string& argument, const std::string& k
     const auto [directory, option] = split_option(argument, {"coarse", "fine"});
     check(both || option.empty(), kind, ": only CIFAR-100 has ", option, " labels");
     check(!directory.empty(), kind, ": the folder is missing; write ", kind, ":DIR");
-    check(fs::is_directory(directory), kind, ": there is no folder ", directory);
+    check(is_folder(directory), kind, ": there is no folder ", directory);
     if (!both) return {directory, CifarLabels::cifar10};
     return {directory, option == "coarse" ? CifarLabels::coarse : CifarLabels::fine};
 }

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 using pickle::Kind;
 using pickle::Value;
 
-constexpr int64_t image_bytes = 3 * 32 * 32, most_images = 50'000;
+constexpr int64_t image_bytes = 3 * 32 * 32, most_rows = 50'000;
 
 // How NumPy pickles an array, before and since 2.0, and how Python 3 writes bytes for Python 2.
 bool is_known(std::string_view name) {
@@ -80,8 +80,8 @@ ByteArray make_array(const Value& shape, const Value& type, const Value& bytes, 
     check(bytes_type && in_rows, "'data' must be an array of uint8 stored row by row");
     check(shape.is(Kind::tuple) && shape.items.size() == 2 && shape.items[0]->is(Kind::integer) &&
               shape.items[1]->is(Kind::integer) && shape.items[1]->integer == image_bytes &&
-              shape.items[0]->integer >= 1 && shape.items[0]->integer <= most_images,
-          "'data' must be an array of up to ", most_images, " rows of ", image_bytes, " bytes");
+              shape.items[0]->integer >= 1 && shape.items[0]->integer <= most_rows,
+          "'data' must be an array of up to ", most_rows, " rows of ", image_bytes, " bytes");
     ByteArray array{bytes_of(bytes), shape.items[0]->integer};
     check(static_cast<int64_t>(array.bytes.size()) == array.rows * image_bytes, "'data' has ", array.bytes.size(),
           " bytes for ", array.rows, " rows of ", image_bytes);
@@ -110,8 +110,8 @@ const char* label_key(CifarLabels labels) {
     return labels == CifarLabels::cifar10 ? "labels" : labels == CifarLabels::coarse ? "coarse_labels" : "fine_labels";
 }
 
-std::vector<std::string> read_names(const fs::path& file, CifarLabels labels) {
-    if (!fs::exists(file)) return default_names(labels);
+std::vector<std::string> read_pickled_names(const fs::path& file, CifarLabels labels) {
+    if (!is_there(file)) return default_names(labels);
     const std::vector<uint8_t> bytes = read_file(file);
     const std::string key = labels == CifarLabels::cifar10  ? "label_names"
                             : labels == CifarLabels::coarse ? "coarse_label_names"
@@ -155,7 +155,7 @@ PixelBlock parse_cifar_pickle(std::span<const uint8_t> bytes, CifarLabels labels
 
 Dataset load_cifar_pickle(const std::string& argument, Split split) {
     CifarFolder from = parse_cifar_folder(argument, "cifar-pickle");
-    if (fs::exists(from.folder / "test_batch") || fs::exists(from.folder / "data_batch_1"))
+    if (is_there(from.folder / "test_batch") || is_there(from.folder / "data_batch_1"))
         from.labels = CifarLabels::cifar10;
     std::vector<std::string> files{split == Split::train ? "train" : "test"};
     if (from.labels == CifarLabels::cifar10) files = {"test_batch"};
@@ -163,13 +163,13 @@ Dataset load_cifar_pickle(const std::string& argument, Split split) {
         files = {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"};
     Dataset dataset;
     for (const std::string& file : files) {
-        check(fs::is_regular_file(from.folder / file), "cifar-pickle: ", (from.folder / file).string(), " is missing");
+        check(is_file(from.folder / file), "cifar-pickle: ", (from.folder / file).string(), " is missing");
         const std::vector<uint8_t> bytes = read_file(from.folder / file);
         append(dataset, "cifar-pickle: " + (from.folder / file).string(),
                [&] { return parse_cifar_pickle(bytes, from.labels); });
     }
     const char* names_file = from.labels == CifarLabels::cifar10 ? "batches.meta" : "meta";
-    dataset.class_names = read_names(from.folder / names_file, from.labels);
+    dataset.class_names = read_pickled_names(from.folder / names_file, from.labels);
     return dataset;
 }
 

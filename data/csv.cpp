@@ -99,7 +99,7 @@ Classes find_classes(const std::vector<Row>& rows, const std::string& where) {
 std::pair<fs::path, fs::path> parse_argument(const std::string& argument) {
     check(!argument.empty(), "csv: the file is missing; write csv:FILE or csv:TRAIN:TEST");
     const std::size_t colon = argument.find(':');
-    if (fs::exists(argument) || colon == std::string::npos) return {argument, {}};
+    if (is_there(argument) || colon == std::string::npos) return {argument, {}};
     return {argument.substr(0, colon), argument.substr(colon + 1)};
 }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "data/dataset_kinds.h"
+#include "data/file.h"
 #include "data/image_list.h"
 #include "tensor/error.h"
 
@@ -13,15 +14,15 @@ namespace fs = std::filesystem;
 Dataset load_folder(const std::string& directory, Split split) {
     check(!directory.empty(), "folder: the folder is missing; write folder:DIR");
     const fs::path train = fs::path(directory) / "train";
-    check(fs::is_directory(train), "folder: there is no folder ", train.string(),
+    check(is_folder(train), "folder: there is no folder ", train.string(),
           "; images belong in DIR/train/CLASS and DIR/test/CLASS (or DIR/val/CLASS)");
     Dataset dataset;
     dataset.class_names = sorted_folders(train);
     check(!dataset.class_names.empty(), "folder: ", train.string(), " holds no classes (CLASS/*.png, jpg, ...)");
     fs::path root = fs::path(directory) / name(split);
-    if (!fs::is_directory(root)) root = fs::path(directory) / "val";
-    check(fs::is_directory(root), "folder: there is no folder ", (fs::path(directory) / name(split)).string(),
-          " and no ", root.string());
+    if (!is_folder(root)) root = fs::path(directory) / "val";
+    check(is_folder(root), "folder: there is no folder ", (fs::path(directory) / name(split)).string(), " and no ",
+          root.string());
     const std::vector<std::string>& classes = dataset.class_names;
     for (const std::string& class_name : sorted_folders(root)) {
         const std::size_t before = dataset.files.size();

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t longest_side = 4096;
+constexpr int64_t longest_idx_side = 4096;
 constexpr std::size_t most_bytes = std::size_t{1} << 30;  // EMNIST by class, the largest of the family, has 547 MB
 constexpr int64_t most_pixels = int64_t{1} << 30;         // with margins; EMNIST by class at 32x32 has 715 million
 
@@ -61,7 +61,7 @@ fs::path find_file(const fs::path& folder, const std::string& stem, const std::s
     for (const char* separator : {"-", "."})
         for (const char* extension : {"", ".gz"}) {
             const fs::path file = folder / (stem + separator + type + extension);
-            if (fs::is_regular_file(file)) return file;
+            if (is_file(file)) return file;
         }
     fail("idx: ", (folder / (stem + "-" + type)).string(), " is missing, and so is ", stem, "-", type, ".gz");
 }
@@ -99,8 +99,8 @@ PixelBlock parse_idx(std::span<const uint8_t> images, std::span<const uint8_t> l
     ByteReader image_reader(images), label_reader(labels);
     const std::vector<int64_t> shape = read_header(image_reader, 3, "images");
     const int64_t count = shape[0], height = shape[1], width = shape[2];
-    check(height >= 1 && width >= 1 && height <= longest_side && width <= longest_side, "images of ", width, "x",
-          height, " pixels; sides of 1 to ", longest_side, " are supported");
+    check(height >= 1 && width >= 1 && height <= longest_idx_side && width <= longest_idx_side, "images of ", width,
+          "x", height, " pixels; sides of 1 to ", longest_idx_side, " are supported");
     check(static_cast<uint64_t>(count * height * width) == image_reader.remaining(), "the header says ", count,
           " images of ", width, "x", height, " pixels, but ", image_reader.remaining(), " bytes follow");
     check(count >= 1, "the file holds no images");
@@ -126,7 +126,7 @@ Dataset load_idx(const std::string& argument, Split split) {
     const int64_t margin = option == "pad2" ? 2 : 0;
     check(!directory.empty(), "idx: the folder is missing; write idx:DIR");
     const fs::path folder(directory);
-    check(fs::is_directory(folder), "idx: there is no folder ", directory);
+    check(is_folder(folder), "idx: there is no folder ", directory);
     const std::string prefix = split == Split::train ? "train" : "t10k";
     const fs::path image_file = find_file(folder, prefix + "-images", "idx3-ubyte"),
                    label_file = find_file(folder, prefix + "-labels", "idx1-ubyte");

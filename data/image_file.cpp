@@ -12,8 +12,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr int64_t most_pixels = int64_t{1} << 26;
-
 struct Format {
     std::string_view signature;
     std::size_t offset;
@@ -47,8 +45,8 @@ bool begins_with(std::span<const uint8_t> file, const Format& format) {
 ImageBytes blank_image(int64_t height, int64_t width, uint64_t file_bytes, int64_t most_per_byte,
                        const std::string& name) {
     check(height > 0 && width > 0, "image: ", name, " is damaged: its size is ", width, "x", height, " pixels");
-    check(height <= most_pixels && width <= most_pixels && height * width <= most_pixels, "image: ", name, " has ",
-          width, "x", height, " pixels; at most 2^26 are supported");
+    check(height <= most_image_pixels && width <= most_image_pixels && height * width <= most_image_pixels,
+          "image: ", name, " has ", width, "x", height, " pixels; at most 2^26 are supported");
     check(height * width / most_per_byte <= static_cast<int64_t>(file_bytes), "image: ", name,
           " is damaged or truncated: ", file_bytes, " bytes cannot hold ", width, "x", height, " pixels");
     return {height, width, std::vector<uint8_t>(static_cast<std::size_t>(height * width * 3))};

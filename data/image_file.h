@@ -9,6 +9,8 @@
 
 namespace lethe {
 
+constexpr int64_t most_image_pixels = int64_t{1} << 26;  // of any image that is read or made
+
 // An RGB image, [height, width, 3] bytes.
 struct ImageBytes {
     int64_t height = 0, width = 0;
@@ -18,7 +20,7 @@ struct ImageBytes {
 // Decodes JPEG, PNG, BMP or PPM, by content, to the bytes that PIL's Image.open(file).convert("RGB") gives: greys,
 // palettes and CMYK become RGB, transparency is dropped, and what EXIF says about orientation is not heeded.
 // `name` is what errors call the image. Throws Error when it is of another format, of an unusual kind, damaged or
-// truncated in any way, or larger than 2^26 pixels.
+// truncated in any way, or larger than most_image_pixels.
 ImageBytes decode_image(std::span<const uint8_t> file, const std::string& name = "the image");
 
 // The same for a file. Throws Error naming it, also when it is missing.

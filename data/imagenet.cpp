@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "data/dataset_kinds.h"
+#include "data/file.h"
 #include "data/image_list.h"
 #include "tensor/error.h"
 
@@ -16,9 +17,9 @@ namespace fs = std::filesystem;
 // DIR/train and DIR/val as in ILSVRC; a folder with neither is one set of images, such as ImageNet-A.
 fs::path find_root(const fs::path& folder, Split split) {
     const fs::path train = folder / "train", val = folder / "val", test = folder / "test";
-    if (!fs::is_directory(train) && !fs::is_directory(val) && !fs::is_directory(test)) return folder;
-    const fs::path root = split == Split::train ? train : fs::is_directory(val) ? val : test;
-    check(fs::is_directory(root), "imagenet: there is no folder ", root.string(), ", so there are no ", name(split),
+    if (!is_folder(train) && !is_folder(val) && !is_folder(test)) return folder;
+    const fs::path root = split == Split::train ? train : is_folder(val) ? val : test;
+    check(is_folder(root), "imagenet: there is no folder ", root.string(), ", so there are no ", name(split),
           " images");
     return root;
 }
@@ -41,7 +42,7 @@ int64_t imagenet_label(std::string_view id) {
 
 Dataset load_imagenet(const std::string& directory, Split split) {
     check(!directory.empty(), "imagenet: the folder is missing; write imagenet:DIR");
-    check(fs::is_directory(directory), "imagenet: there is no folder ", directory);
+    check(is_folder(directory), "imagenet: there is no folder ", directory);
     const fs::path root = find_root(directory, split);
     Dataset dataset;
     for (const ImageNetClass& each : imagenet_classes())

@@ -21,7 +21,7 @@ constexpr int most_scans = 500;
 
 // Every block of 64 samples takes a bit at least, and every pixel lies in a block; subsampling by up to 4x4 spares
 // 15 of 16 blocks of all components but one, or 3 of 4 of two components.
-constexpr int64_t most_pixels_per_byte = 64 * 8 * 4;
+constexpr int64_t most_jpeg_pixels_per_byte = 64 * 8 * 4;
 
 class Decoder {
 public:
@@ -122,7 +122,7 @@ ImageBytes decode_jpeg(std::span<const uint8_t> file, const std::string& name) {
     const int components = state.num_components;
     check(components == 1 || components == 3 || components == 4, "image: ", name, " is a JPEG file with ", components,
           " components; grey, colour and CMYK ones are read");
-    ImageBytes image = blank_image(state.image_height, state.image_width, file.size(), most_pixels_per_byte, name);
+    ImageBytes image = blank_image(state.image_height, state.image_width, file.size(), most_jpeg_pixels_per_byte, name);
     if (components < 4) {
         state.out_color_space = JCS_RGB;
         run([&] { decoder.read_rows(image.pixels.data()); });

@@ -12,7 +12,7 @@ namespace lethe {
 namespace {
 
 // Deflate turns at most 1032 bytes into one (258 of them into two bits); a byte is eight pixels at most.
-constexpr int64_t most_pixels_per_byte = 1032 * 8;
+constexpr int64_t most_png_pixels_per_byte = 1032 * 8;
 constexpr int64_t most_side = 1 << 20;  // of a picture to be written
 
 // Errors, and warnings, too: they tell of damage, since chunks that do not matter here are skipped unread.
@@ -87,7 +87,7 @@ ImageBytes decode_png(std::span<const uint8_t> file, const std::string& name) {
           "image: ", name, " is a grey PNG file of 16 bits per pixel, which PIL reads as white; convert it to 8 bits");
     ImageBytes image =
         blank_image(png_get_image_height(reader.png, reader.info), png_get_image_width(reader.png, reader.info),
-                    file.size(), most_pixels_per_byte, name);
+                    file.size(), most_png_pixels_per_byte, name);
     run([&] { reader.read_rows(image.pixels.data()); });
     return image;
 }

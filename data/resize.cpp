@@ -13,12 +13,11 @@ namespace lethe {
 namespace {
 
 constexpr int weight_bits = 22;  // a byte times a weight below 2, summed up, stays within 32 bits
-constexpr int64_t most_pixels = int64_t{1} << 26;
 
 // Filters of support [-1, 1] and [-2, 2].
-double triangle(double t) { return std::max(0.0, 1.0 - std::abs(t)); }
+double triangle_filter(double t) { return std::max(0.0, 1.0 - std::abs(t)); }
 
-double cubic(double t) {
+double cubic_filter(double t) {
     constexpr double a = -0.5;
     t = std::abs(t);
     if (t < 1.0) return ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0;
@@ -65,7 +64,7 @@ Taps make_taps(int64_t from, int64_t to, int64_t start, int64_t length, Interpol
         double sum = 0.0;
         for (int64_t x = 0; x < count; ++x) {
             const double t = (static_cast<double>(first + x) - centre + 0.5) * inverse;
-            weights[static_cast<std::size_t>(x)] = bilinear ? triangle(t) : cubic(t);
+            weights[static_cast<std::size_t>(x)] = bilinear ? triangle_filter(t) : cubic_filter(t);
             sum += weights[static_cast<std::size_t>(x)];
         }
         for (int64_t x = 0; x < count; ++x)
@@ -207,7 +206,8 @@ ImageBytes stretch_rows(const ImageBytes& image, int64_t new_width, Interpolatio
 ImageBytes resize(const ImageBytes& image, int64_t height, int64_t width, Interpolation interpolation,
                   const Window& window) {
     check(image.height > 0 && image.width > 0, "resize: an image of ", image.width, "x", image.height, " pixels");
-    check(height > 0 && width > 0 && height <= most_pixels && width <= most_pixels && height * width <= most_pixels,
+    check(height > 0 && width > 0 && height <= most_image_pixels && width <= most_image_pixels &&
+              height * width <= most_image_pixels,
           "resize: from ", image.width, "x", image.height, " to ", width, "x", height,
           " pixels; the new size must have from 1 to 2^26");
     check(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&

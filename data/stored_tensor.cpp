@@ -116,7 +116,7 @@ std::vector<int64_t> integers_of(const StoredTensor& stored) {
 }
 
 template <class T>
-std::vector<uint8_t> bytes_of(std::span<const T> values) {
+std::vector<uint8_t> copied_bytes(std::span<const T> values) {
     std::vector<uint8_t> bytes(values.size_bytes());
     if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
     return bytes;
@@ -126,7 +126,7 @@ template <class To, class From, class Convert>
 std::vector<uint8_t> bytes_as(std::span<const From> values, Convert&& convert) {
     std::vector<To> converted(values.size());
     std::transform(values.begin(), values.end(), converted.begin(), convert);
-    return bytes_of<To>(converted);
+    return copied_bytes<To>(converted);
 }
 
 uint16_t checked_half(float value) {
@@ -144,7 +144,7 @@ uint16_t checked_bfloat16(float value) {
 std::vector<uint8_t> float_bytes(std::span<const float> values, Element element) {
     switch (element) {
         case Element::float32:
-            return bytes_of(values);
+            return copied_bytes(values);
         case Element::float64:
             return bytes_as<double>(values, [](float value) { return static_cast<double>(value); });
         case Element::float16:
@@ -166,7 +166,7 @@ std::vector<uint8_t> narrow_bytes(std::span<const int64_t> values, int64_t most 
 std::vector<uint8_t> integer_bytes(std::span<const int64_t> values, Element element) {
     switch (element) {
         case Element::int64:
-            return bytes_of(values);
+            return copied_bytes(values);
         case Element::int32:
             return narrow_bytes<int32_t>(values);
         case Element::int16:

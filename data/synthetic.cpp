@@ -13,12 +13,12 @@
 namespace lethe {
 namespace {
 
-constexpr int side = 32;
+constexpr int synthetic_side = 32;
 constexpr int class_count = 10;
-constexpr int64_t default_train = 4000, default_test = 1000, most_images = 1'000'000;
+constexpr int64_t default_train = 4000, default_test = 1000, most_synthetic = 1'000'000;
 constexpr float tau = 2 * std::numbers::pi_v<float>;
 
-enum Kind { disc, ring, square, triangle, cross, star, stripes, checker, dots, spiral };
+enum Motif { disc, ring, square, triangle, cross, star, stripes, checker, dots, spiral };
 const std::array<const char*, class_count> kind_names{"disc", "ring",    "square",  "triangle", "cross",
                                                       "star", "stripes", "checker", "dots",     "spiral"};
 
@@ -39,8 +39,8 @@ private:
 using Rgb = std::array<float, 3>;
 
 struct Picture {
-    std::array<Rgb, side * side> pixels;
-    Rgb& at(int x, int y) { return pixels[static_cast<std::size_t>(y * side + x)]; }
+    std::array<Rgb, synthetic_side * synthetic_side> pixels;
+    Rgb& at(int x, int y) { return pixels[static_cast<std::size_t>(y * synthetic_side + x)]; }
 };
 
 Rgb mix(const Rgb& a, const Rgb& b, float share) {
@@ -68,7 +68,7 @@ Rgb draw_contrasting(Draws& draws, const Rgb& other, float contrast) {
 
 // A shape of radius 1 around the origin, placed in the picture.
 struct Shape2d {
-    Kind kind = disc;
+    Motif kind = disc;
     int outline = 0;     // which plain shape a texture fills: disc, square or triangle
     float detail = 0.5;  // 0..1, what a kind leaves open: widths, counts, depths
     float x = 0, y = 0, radius = 1, angle = 0;
@@ -159,21 +159,21 @@ float coverage(const Shape2d& shape, int x, int y) {
 }
 
 void stamp(Picture& picture, const Shape2d& shape, const Rgb& colour, float opacity) {
-    const auto bound = [](float value) { return std::clamp(static_cast<int>(value), 0, side); };
+    const auto bound = [](float value) { return std::clamp(static_cast<int>(value), 0, synthetic_side); };
     const float reach = 1.2f * shape.radius;  // the corners of a square and a triangle lie outside the unit circle
     for (int y = bound(shape.y - reach); y < bound(shape.y + reach + 1); ++y)
         for (int x = bound(shape.x - reach); x < bound(shape.x + reach + 1); ++x)
             picture.at(x, y) = mix(picture.at(x, y), colour, opacity * coverage(shape, x, y));
 }
 
-Shape2d draw_shape(Draws& draws, Kind kind, float least_radius, float most_radius, float margin) {
+Shape2d draw_shape(Draws& draws, Motif kind, float least_radius, float most_radius, float margin) {
     Shape2d shape;
     shape.kind = kind;
     shape.outline = draws.below(3);
     shape.detail = draws.between(0, 1);
     shape.radius = draws.between(least_radius, most_radius);
-    shape.x = draws.between(margin, side - margin);
-    shape.y = draws.between(margin, side - margin);
+    shape.x = draws.between(margin, synthetic_side - margin);
+    shape.y = draws.between(margin, synthetic_side - margin);
     shape.angle = draws.between(0, tau);
     return shape;
 }
@@ -184,11 +184,12 @@ Rgb paint_background(Draws& draws, Picture& picture) {
     const float direction = draws.between(0, tau), wave_direction = draws.between(0, tau);
     const float frequency = draws.between(0.2f, 1.4f), phase = draws.between(0, tau);
     const float amplitude = draws.between(0, 0.12f);
-    for (int y = 0; y < side; ++y)
-        for (int x = 0; x < side; ++x) {
-            const float u = static_cast<float>(x) / side - 0.5f, v = static_cast<float>(y) / side - 0.5f;
+    for (int y = 0; y < synthetic_side; ++y)
+        for (int x = 0; x < synthetic_side; ++x) {
+            const float u = static_cast<float>(x) / synthetic_side - 0.5f,
+                        v = static_cast<float>(y) / synthetic_side - 0.5f;
             const float share = 0.5f + u * std::cos(direction) + v * std::sin(direction);
-            const float place = side * (u * std::cos(wave_direction) + v * std::sin(wave_direction));
+            const float place = synthetic_side * (u * std::cos(wave_direction) + v * std::sin(wave_direction));
             Rgb& pixel = picture.at(x, y) = mix(first, second, std::clamp(share, 0.0f, 1.0f));
             for (float& value : pixel) value += amplitude * std::sin(frequency * place + phase);
         }
@@ -196,10 +197,10 @@ Rgb paint_background(Draws& draws, Picture& picture) {
 }
 
 // Small shapes of other classes: a network must find the large one.
-void paint_clutter(Draws& draws, Picture& picture, Kind label) {
+void paint_clutter(Draws& draws, Picture& picture, Motif label) {
     const int count = 1 + draws.below(4);
     for (int i = 0; i < count; ++i) {
-        const Kind other = static_cast<Kind>((label + 1 + draws.below(class_count - 1)) % class_count);
+        const Motif other = static_cast<Motif>((label + 1 + draws.below(class_count - 1)) % class_count);
         const Shape2d shape = draw_shape(draws, other, 2.0f, 4.5f, 1);
         stamp(picture, shape, draw_colour(draws), draws.between(0.5f, 1));
     }
@@ -209,9 +210,10 @@ void paint_clutter(Draws& draws, Picture& picture, Kind label) {
 void paint_bar(Draws& draws, Picture& picture) {
     const float angle = draws.between(0, tau), offset = draws.between(-7, 7), width = draws.between(1.0f, 2.5f);
     const Rgb colour = draw_colour(draws);
-    for (int y = 0; y < side; ++y)
-        for (int x = 0; x < side; ++x) {
-            const float u = static_cast<float>(x) + 0.5f - side / 2, v = static_cast<float>(y) + 0.5f - side / 2;
+    for (int y = 0; y < synthetic_side; ++y)
+        for (int x = 0; x < synthetic_side; ++x) {
+            const float u = static_cast<float>(x) + 0.5f - synthetic_side / 2,
+                        v = static_cast<float>(y) + 0.5f - synthetic_side / 2;
             const float away = std::abs(u * std::cos(angle) + v * std::sin(angle) - offset);
             picture.at(x, y) = mix(picture.at(x, y), colour, std::clamp(width + 0.5f - away, 0.0f, 1.0f));
         }
@@ -221,7 +223,7 @@ void paint_bar(Draws& draws, Picture& picture) {
 constexpr uint32_t noise_block = 1u << 16;  // beyond every draw of the painting
 
 void write_noisy(const Picture& picture, const Random& random, uint64_t item, float level, uint8_t* out) {
-    for (uint32_t p = 0; p < side * side; ++p) {
+    for (uint32_t p = 0; p < synthetic_side * synthetic_side; ++p) {
         const std::array<uint32_t, 4> words = random.block(item, noise_block + p);
         for (std::size_t channel = 0; channel < 3; ++channel) {
             const uint32_t sum = (words[channel] & 0xffff) + (words[channel] >> 16);
@@ -232,7 +234,7 @@ void write_noisy(const Picture& picture, const Random& random, uint64_t item, fl
     }
 }
 
-void paint(const Random& random, uint64_t item, Kind label, uint8_t* out) {
+void paint(const Random& random, uint64_t item, Motif label, uint8_t* out) {
     Draws draws(random, item);
     Picture picture;
     const Rgb background = paint_background(draws, picture);
@@ -255,20 +257,20 @@ Number parse_number(const std::string& text, const char* what, const std::string
 }  // namespace
 
 Dataset make_synthetic(uint64_t seed, Split split, int64_t count) {
-    check(count >= 1 && count <= most_images, "synthetic: the number of images must be 1 to ", most_images, ", got ",
-          count);
+    check(count >= 1 && count <= most_synthetic, "synthetic: the number of images must be 1 to ", most_synthetic,
+          ", got ", count);
     Dataset dataset;
     dataset.source = concat("synthetic:", seed);
     dataset.split = split;
-    dataset.height = dataset.width = side;
+    dataset.height = dataset.width = synthetic_side;
     dataset.class_names.assign(kind_names.begin(), kind_names.end());
-    constexpr std::size_t bytes = side * side * 3;
+    constexpr std::size_t bytes = synthetic_side * synthetic_side * 3;
     dataset.pixels.resize(static_cast<std::size_t>(count) * bytes);
     for (int64_t i = 0; i < count; ++i) dataset.labels.push_back(i % class_count);  // balanced
     const Random random(seed, Purpose::synthetic);
     const uint64_t first_item = split == Split::train ? 0 : uint64_t{1} << 32;
     parallel_for(count, [&](int64_t i) {
-        paint(random, first_item + static_cast<uint64_t>(i), static_cast<Kind>(i % class_count),
+        paint(random, first_item + static_cast<uint64_t>(i), static_cast<Motif>(i % class_count),
               dataset.pixels.data() + static_cast<std::size_t>(i) * bytes);
     });
     return dataset;
@@ -281,8 +283,8 @@ Dataset load_synthetic(const std::string& argument, Split split) {
     int64_t train_count = default_train;
     if (colon != std::string::npos)
         train_count = parse_number<int64_t>(argument.substr(colon + 1), "the number of images", argument);
-    check(train_count >= 1 && train_count <= most_images, "synthetic: the number of training images must be 1 to ",
-          most_images, ", got ", train_count);
+    check(train_count >= 1 && train_count <= most_synthetic, "synthetic: the number of training images must be 1 to ",
+          most_synthetic, ", got ", train_count);
     return make_synthetic(seed, split, split == Split::train ? train_count : default_test);
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "data/dataset_kinds.h"
+#include "data/file.h"
 #include "data/image_list.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
@@ -45,12 +46,12 @@ Arguments parse(const std::string& argument) {
         check(colon != std::string::npos,
               "utkface: a seed needs a grouping before it; write utkface:DIR:GROUPING:SEED");
     }
-    if (colon != std::string::npos && !fs::is_directory(result.directory)) {
+    if (colon != std::string::npos && !is_folder(result.directory)) {
         result.grouping = result.directory.substr(colon + 1);
         result.directory.resize(colon);
     }
     check(!result.directory.empty(), "utkface: the folder is missing; write utkface:DIR");
-    check(fs::is_directory(result.directory), "utkface: there is no folder ", result.directory);
+    check(is_folder(result.directory), "utkface: there is no folder ", result.directory);
     return result;
 }
 

@@ -30,8 +30,8 @@ std::vector<uint8_t> with_checksums(Bytes bytes) {
 
 void load_image(Bytes bytes) {
     const ImageBytes image = decode_image(bytes);
-    constexpr int64_t most_pixels = 1 << 26, most_to_encode = 1 << 16;
-    require(image.height > 0 && image.width > 0 && image.height <= most_pixels / image.width,
+    constexpr int64_t most_to_encode = 1 << 16;
+    require(image.height > 0 && image.width > 0 && image.height <= most_image_pixels / image.width,
             "an image has 1 to 2^26 pixels");
     require(static_cast<int64_t>(image.pixels.size()) == image.height * image.width * 3,
             "an image has height * width * 3 bytes");

@@ -12,6 +12,7 @@
 #include "data/safetensors.h"
 #include "data/weights.h"
 #include "tests/support/compare.h"
+#include "tests/support/entries.h"
 
 namespace lethe::test {
 namespace {
@@ -31,20 +32,7 @@ StoredTensor floats(const std::vector<float>& values) {
     return stored(Element::float32, {static_cast<int64_t>(values.size())}, values);
 }
 
-// Names, order, types, sizes and bytes.
-void expect_same_entries(const StoredState& actual, const StoredState& expected) {
-    ASSERT_EQ(actual.size(), expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        const auto& [name, tensor] = expected[i];
-        EXPECT_EQ(actual[i].first, name);
-        EXPECT_EQ(actual[i].second.element, tensor.element) << name;
-        EXPECT_EQ(actual[i].second.sizes, tensor.sizes) << name;
-        EXPECT_EQ(actual[i].second.bytes, tensor.bytes) << name;
-    }
-}
-
-// ---- files for PyTorch
-// -------------------------------------------------------------------------------------------------------
+// ---- files for PyTorch ----------------------------------------------------------------------------------------------
 
 class ForPyTorch : public testing::TestWithParam<const char*> {};
 
@@ -128,8 +116,7 @@ TEST(Checkpoint, TheEndingDecidesTheFormat) {
                 HasSubstr("a.npz: weights are written to .safetensors, or, for PyTorch, to .pt"));
 }
 
-// ---- hashes
-// ------------------------------------------------------------------------------------------------------------------
+// ---- hashes ---------------------------------------------------------------------------------------------------------
 
 // The value comes from hashlib (make_weights.py).
 TEST(Checkpoint, TheHashOfTheTensorsIsPythons) {
@@ -171,8 +158,7 @@ TEST(Checkpoint, ChangedTensorsAreRefused) {
     }
 }
 
-// ---- like another file
-// -------------------------------------------------------------------------------------------------------
+// ---- like another file ----------------------------------------------------------------------------------------------
 
 TEST(Checkpoint, LikeAnotherFile) {
     const StoredState original{

@@ -10,19 +10,13 @@
 #include "data/archive.h"
 #include "data/file.h"
 #include "tests/support/compare.h"
+#include "tests/support/memory.h"
 #include "tests/support/program.h"
 
 namespace lethe::test {
 namespace {
 
 using namespace std::string_literals;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int64_t overhead = 8;  // red zones, quarantine and shadow memory
-#else
-constexpr int64_t overhead = 1;
-#endif
-constexpr int64_t mebibyte = 1 << 20;
 
 struct Hostile {
     const char* name;
@@ -94,7 +88,7 @@ TEST_P(HostileCli, EndsInOneSentenceAndLittleMemory) {
         EXPECT_THAT(result.err, testing::HasSubstr(hostile.refusal)) << hostile.name;
         EXPECT_EQ(result.err.find('\n'), result.err.size() - 1) << "one line, not: " << result.err;
         EXPECT_LT(result.err.size(), 400u) << hostile.name;
-        EXPECT_LT(result.peak_bytes - usual_peak, 64 * mebibyte * overhead) << hostile.name;
+        EXPECT_LT(result.peak_bytes - usual_peak, 64 * mebibyte * sanitizer_overhead) << hostile.name;
         EXPECT_FALSE(std::filesystem::exists(folder.path("out.safetensors"))) << hostile.name;
     }
 }

@@ -19,20 +19,13 @@ namespace {
 using testing::HasSubstr;
 using namespace std::string_literals;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int64_t overhead = 8;  // red zones, quarantine and shadow memory
-#else
-constexpr int64_t overhead = 1;
-#endif
-constexpr int64_t mebibyte = 1 << 20;
-
 // The Error of `parse` for this file; the process must not grow by more than `limit` meanwhile.
 template <class Parse>
 std::string refusal(Parse parse, const std::string& file, int64_t limit = 32 * mebibyte) {
     const std::vector<uint8_t> bytes(file.begin(), file.end());
     std::string error;
     const int64_t growth = peak_growth([&] { error = error_of([&] { parse(bytes); }); });
-    EXPECT_LT(growth, limit * overhead) << "refused with: " << error;
+    EXPECT_LT(growth, limit * sanitizer_overhead) << "refused with: " << error;
     EXPECT_EQ(error.find('\n'), std::string::npos) << error;
     EXPECT_LT(error.size(), 300u) << error;
     return error;
@@ -110,11 +103,10 @@ TEST(HostileFile, EmptyTensorsWithLongAxesTakeNoTime) {
     const std::string json = R"({"w":{"dtype":"F32","shape":[1099511627776,1,0,0],"data_offsets":[0,0]}})";
     const std::string file = raw(json.size()) + json;
     const std::vector<uint8_t> bytes(file.begin(), file.end());
-    EXPECT_LT(peak_growth([&] { parse_safetensors(bytes); }), 32 * mebibyte * overhead);
+    EXPECT_LT(peak_growth([&] { parse_safetensors(bytes); }), 32 * mebibyte * sanitizer_overhead);
 }
 
-// ---- zip archives
-// ----------------------------------------------------------------------------------------------------
+// ---- zip archives ---------------------------------------------------------------------------------------------------
 
 // An archive of one entry of `size` zeros, deflated about a thousand to one.
 std::string bomb(const std::string& name, std::size_t size) {
@@ -157,8 +149,7 @@ TEST(HostileFile, ZipEntriesThatAreShorterThanTheySay) {
                 HasSubstr("entry a/data.pkl is damaged (it claims 50331648 bytes"));
 }
 
-// ---- NumPy arrays
-// ---------------------------------------------------------------------------------------------------------
+// ---- NumPy arrays ---------------------------------------------------------------------------------------------------
 
 // An archive of one array w.npy with this header (of format version 2) and data.
 std::string one_array(const std::string& header, const std::string& data) {
@@ -198,8 +189,7 @@ TEST(HostileFile, ArchivesThatPointOutOfThemselves) {
     }
 }
 
-// ---- settings in JSON
-// ---------------------------------------------------------------------------------------------------------
+// ---- settings in JSON -----------------------------------------------------------------------------------------------
 
 TEST(HostileFile, SettingsInJson) {
     const std::string deep = R"({"weight_map":)" + repeat("[", million) + repeat("]", million) + "}";

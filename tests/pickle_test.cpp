@@ -142,8 +142,7 @@ TEST(Pickle, CopyingIsBounded) {
     EXPECT_THAT(error_for(list + repeat(copy, 1000) + "."), HasSubstr("steps"));
 }
 
-// ---- objects inside a legacy file
-// ------------------------------------------------------------------------------------
+// ---- objects inside a legacy file -----------------------------------------------------------------------------------
 
 struct TensorSpec {
     int64_t numel = 6;  // of the storage

@@ -14,8 +14,7 @@
 namespace lethe::test {
 namespace {
 
-// ---- importance
-// ------------------------------------------------------------------------------------------------------
+// ---- importance -----------------------------------------------------------------------------------------------------
 
 struct ImportanceCase {
     const char* name;
@@ -54,8 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
                     ImportanceCase{"per_sample_squared", {.form = Form::per_sample, .squared = true}}),
     [](const auto& test) { return std::string(test.param.name); });
 
-// ---- penalty
-// ---------------------------------------------------------------------------------------------------------
+// ---- penalty --------------------------------------------------------------------------------------------------------
 
 // With a zero gradient, no momentum and lr 1, one step of SGD subtracts the penalty's gradient.
 TEST(PenaltyGolden, ValueAndGradient) {
@@ -84,8 +82,7 @@ TEST(PenaltyGolden, ValueAndGradient) {
     }
 }
 
-// ---- unlearning
-// ------------------------------------------------------------------------------------------------------
+// ---- unlearning -----------------------------------------------------------------------------------------------------
 
 // `deep` bounds moved_alike for all but the last layer. PyTorch in float32 is up to 1.5e-3 from PyTorch in float64 for
 // lambda 0 and 1, and up to 1.3e-2 for lambda 1000, which holds the weights so that they move a tenth as far.
@@ -156,8 +153,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, UnlearnGolden,
                                          UnlearnCase{"adv_imp_strong", "adv+imp", 1000.0f, 5e-2}),
                          [](const auto& test) { return std::string(test.param.name); });
 
-// ---- attack
-// ----------------------------------------------------------------------------------------------------------
+// ---- attack ---------------------------------------------------------------------------------------------------------
 
 struct AttackCase {
     const char* name;

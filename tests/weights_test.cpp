@@ -16,6 +16,7 @@
 #include "data/pytorch.h"
 #include "tensor/allocator.h"
 #include "tests/support/compare.h"
+#include "tests/support/entries.h"
 
 namespace lethe::test {
 namespace {
@@ -60,18 +61,6 @@ void expect_golden(const WeightFile& file, const std::string& name) {
     }
     EXPECT_EQ(i, state.size());
     EXPECT_GT(i, 0u);
-}
-
-// Names, order, types, sizes and bytes.
-void expect_same_entries(const StoredState& actual, const StoredState& expected) {
-    ASSERT_EQ(actual.size(), expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        const auto& [name, tensor] = expected[i];
-        EXPECT_EQ(actual[i].first, name);
-        EXPECT_EQ(actual[i].second.element, tensor.element) << name;
-        EXPECT_EQ(actual[i].second.sizes, tensor.sizes) << name;
-        EXPECT_EQ(actual[i].second.bytes, tensor.bytes) << name;
-    }
 }
 
 class TorchFile : public testing::TestWithParam<std::string> {};

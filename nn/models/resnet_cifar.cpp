@@ -7,9 +7,9 @@ namespace lethe {
 namespace {
 
 // relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))
-class Block : public Module {
+class CifarBlock : public Module {
 public:
-    Block(Initializer& init, int64_t in, int64_t out, int64_t stride)
+    CifarBlock(Initializer& init, int64_t in, int64_t out, int64_t stride)
         : first_(init, "conv1", "bn1", in, out, 3, stride),
           second_(init, "conv2", "bn2", out, out, 3, 1),
           out_(out),
@@ -50,14 +50,14 @@ public:
 
     Var forward(const Var& x, BatchNormMode mode) override {
         Var y = stem_.forward(x, mode);
-        for (Block& block : blocks_) y = block.forward(y, mode);
+        for (CifarBlock& block : blocks_) y = block.forward(y, mode);
         return head_.forward(global_avg_pool(y), mode);
     }
 
 private:
     Initializer init_;
     ConvBn stem_;
-    std::deque<Block> blocks_;  // modules do not move
+    std::deque<CifarBlock> blocks_;  // modules do not move
     Linear head_;
 };
 
