@@ -11,7 +11,8 @@ Lethe's time the others took: the median of the rounds' ratios and [smallest .. 
   stock      as one writes it: eager, NCHW, the system's allocator
   tuned      channels_last; BatchNorm folded into the convolutions where weights stay as they are (inference, PGD), for
              inference as a traced and frozen graph; denormals flushed to zero; and glibc told to keep freed memory
-             instead of returning it to the system, which otherwise costs half of the time of inference in page faults
+             instead of returning it to the system, which otherwise costs half of the time of inference in page faults;
+             and OpenBLAS told to use AVX-512 where the processor has it
   blocked    (inference) the same with torch.jit.optimize_for_inference in oneDNN's own blocked layout, from NCHW
   reference  (PGD) as the published unlearning code attacks: batches of 16, gradients of all weights computed, too
 
@@ -19,7 +20,8 @@ Models (a size is the side of the images; without one 32):
   resnet20, resnet18, resnet18-cifar-maxpool, resnet50@224, mobilenet_v2@224, vit_b_16@224
 CIFAR's ResNets have their three-by-three stem, "cifar-maxpool" has a pooling after it; the others are torchvision's.
 
-Needs torch, and torchvision for mobilenet_v2 and vit_b_16. Peers' settings in the environment (OPENBLAS_*, OMP_*,
+Needs torch, and torchvision for mobilenet_v2 and vit_b_16. Debian's torch multiplies matrices (most of a ViT) with
+whatever provides libblas.so.3: install libopenblas0-pthread, or the peer is the reference BLAS. Peers' settings in the environment (OPENBLAS_*, OMP_*,
 MALLOC_*, ...) are removed for all programs alike.
 """
 import argparse
@@ -34,7 +36,10 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+TUNED_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+with open("/proc/cpuinfo") as cpuinfo:
+    if "avx512f" in cpuinfo.read():  # Debian's OpenBLAS 0.3.21 takes a Pentium 4's kernels on an Emerald Rapids
+        TUNED_ENVIRONMENT["OPENBLAS_CORETYPE"] = "SkylakeX"
 JOBS = {
     "inference": ["stock", "tuned", "blocked"],
     "pgd": ["reference", "stock", "tuned"],
@@ -219,7 +224,7 @@ def start(args, environment, name, job, batch):
     lethe = [args.lethe, "--job", job, "--model", model.arch, "--image-size", str(model.size), *size]
     programs = {"lethe": Program(lethe + (["--stem", model.stem] if model.stem else []), environment)}
     for variant in JOBS[job]:
-        extra = {} if variant in ("stock", "reference") else KEEP_MEMORY
+        extra = {} if variant in ("stock", "reference") else TUNED_ENVIRONMENT
         command = [sys.executable, __file__, "--worker", name, job, variant, *size]
         programs[variant] = Program(command, {**environment, **extra})
     return programs
@@ -262,7 +267,7 @@ def about(args, removed):
     mkldnn = next((line.strip("- ") for line in torch.__config__.show().splitlines() if "MKL-DNN" in line), "none")
     return dict(cpu=model, cpus=os.cpu_count(), kernel=platform.release(), python=platform.python_version(),
                 torch=torch.__version__, torch_mkldnn=mkldnn, threads=args.threads, clock=args.clock,
-                command=" ".join(sys.argv), environment_removed=removed, tuned_environment=KEEP_MEMORY,
+                command=" ".join(sys.argv), environment_removed=removed, tuned_environment=TUNED_ENVIRONMENT,
                 load_at_start=os.getloadavg()[0])
 
 
