@@ -250,7 +250,8 @@ Number parse_number(const std::string& text, const char* what, const std::string
     Number value{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     check(error == std::errc() && end == text.data() + text.size(), "synthetic: ", what, " '", text,
-          "' in 'synthetic:", argument, "' is not a whole number in range; write synthetic[:SEED[:TRAIN_COUNT]]");
+          "' in 'synthetic:", argument,
+          "' is not a whole number in range; write synthetic[:SEED[:TRAIN_COUNT[:TEST_COUNT]]]");
     return value;
 }
 
@@ -277,15 +278,22 @@ Dataset make_synthetic(uint64_t seed, Split split, int64_t count) {
 }
 
 Dataset load_synthetic(const std::string& argument, Split split) {
-    const std::size_t colon = argument.find(':');
-    const std::string seed_text = argument.substr(0, colon);
-    const uint64_t seed = argument.empty() ? 0 : parse_number<uint64_t>(seed_text, "the seed", argument);
-    int64_t train_count = default_train;
-    if (colon != std::string::npos)
-        train_count = parse_number<int64_t>(argument.substr(colon + 1), "the number of images", argument);
-    check(train_count >= 1 && train_count <= most_synthetic, "synthetic: the number of training images must be 1 to ",
-          most_synthetic, ", got ", train_count);
-    return make_synthetic(seed, split, split == Split::train ? train_count : default_test);
+    uint64_t seed = 0;
+    int64_t counts[] = {default_train, default_test};
+    if (!argument.empty()) {
+        std::size_t colon = argument.find(':');
+        seed = parse_number<uint64_t>(argument.substr(0, colon), "the seed", argument);
+        for (int64_t& count : counts) {
+            if (colon == std::string::npos) break;
+            const std::size_t begin = colon + 1;
+            colon = &count == &counts[1] ? std::string::npos : argument.find(':', begin);
+            count = parse_number<int64_t>(argument.substr(begin, colon - begin), "the number of images", argument);
+        }
+    }
+    for (const int64_t count : counts)
+        check(count >= 1 && count <= most_synthetic, "synthetic: the numbers of images must be 1 to ", most_synthetic,
+              ", got ", count);
+    return make_synthetic(seed, split, split == Split::train ? counts[0] : counts[1]);
 }
 
 }  // namespace lethe

@@ -36,9 +36,9 @@ class Cli : public testing::Test {
 protected:
     static void SetUpTestSuite() {
         shared_ = new TemporaryFolder;
-        const ProgramResult trained =
-            run_lethe({"train", "--data", "synthetic:0:64", "--model", "resnet8", "--epochs", "1", "--out", "trained"},
-                      shared_->path());
+        const ProgramResult trained = run_lethe(
+            {"train", "--data", "synthetic:0:64:64", "--model", "resnet8", "--epochs", "1", "--out", "trained"},
+            shared_->path());
         ASSERT_EQ(trained.code, 0) << trained.err;
         weights_ = shared_->path("trained/weights.safetensors");
     }
@@ -70,11 +70,11 @@ protected:
         EXPECT_THAT(result.err, Not(HasSubstr("terminate")));
     }
     Arguments eval(const std::string& weights) const {
-        return {"eval", "--data", "synthetic:0:64", "--weights", weights};
+        return {"eval", "--data", "synthetic:0:64:64", "--weights", weights};
     }
     Arguments unlearn() const {
-        return {"unlearn", "--data", "synthetic:0:64", "--weights", weights_, "--out", "run",
-                "--steps", "2",      "--max-steps",    "2"};
+        return {"unlearn", "--data", "synthetic:0:64:64", "--weights", weights_, "--out", "run",
+                "--steps", "2",      "--max-steps",       "2"};
     }
 
     static TemporaryFolder* shared_;
@@ -171,9 +171,9 @@ TEST_F(Cli, WeightsThatDoNotFitAreListedByName) {
 }
 
 TEST_F(Cli, UnknownNamesAreAnsweredWithTheKnownOnes) {
-    expect_refusal({"train", "--data", "synthetic:0:64", "--model", "vgg"}, "resnet20");
-    expect_refusal({"train", "--data", "synthetic:0:64", "--recipe", "quick"}, "cifar100-resnet50");
-    expect_refusal({"train", "--data", "synthetic:0:64", "--schedule", "steps"}, "onecycle");
+    expect_refusal({"train", "--data", "synthetic:0:64:64", "--model", "vgg"}, "resnet20");
+    expect_refusal({"train", "--data", "synthetic:0:64:64", "--recipe", "quick"}, "cifar100-resnet50");
+    expect_refusal({"train", "--data", "synthetic:0:64:64", "--schedule", "steps"}, "onecycle");
     expect_refusal(unlearn() + Arguments{"--methods", "neggrad,amnesia"}, "adv+imp");
     expect_refusal(unlearn() + Arguments{"--protocol", "strict"}, "recommended");
     expect_refusal(unlearn() + Arguments{"--switches", "magic=on"}, "bn-train-steps");
@@ -192,7 +192,7 @@ TEST_F(Cli, ValuesOutOfRangeAreNamed) {
     expect_refusal(unlearn() + Arguments{"--max-steps", "0"}, "max_steps");
     expect_refusal(unlearn() + Arguments{"--repeats", "0"}, "1");
     expect_refusal({"eval", "--weights", weights_, "--data", "synthetic", "--threads", "-3"}, "thread");
-    const Arguments train{"train", "--data", "synthetic:0:64", "--model", "resnet8", "--out", "run"};
+    const Arguments train{"train", "--data", "synthetic:0:64:64", "--model", "resnet8", "--out", "run"};
     expect_refusal(train + Arguments{"--validation", "64"}, "1 to 63");
     expect_refusal(train + Arguments{"--validation", "2.5"}, "whole number");
     expect_refusal(train + Arguments{"--no-decay", "pos_embedding"}, "'pos_embedding'");
@@ -212,8 +212,8 @@ TEST_F(Cli, EveryOptionOfTrainingIsDocumented) {
 
 // What a recipe says holds unless the command line says otherwise; the best weights are kept where it says so.
 TEST_F(Cli, ARecipeIsAListOfOptions) {
-    const Arguments few{"--data",  "synthetic:0:64", "--epochs", "2", "--batch-size", "32",
-                        "--model", "resnet8",        "--stem",   "",  "--validation", "16",
+    const Arguments few{"--data",  "synthetic:0:64:64", "--epochs", "2", "--batch-size", "32",
+                        "--model", "resnet8",           "--stem",   "",  "--validation", "16",
                         "--out"};
     ASSERT_EQ(lethe(Arguments{"train", "--recipe", "utkface-resnet18"} + few + Arguments{"run"}).code, 0);
     const auto config = nlohmann::json::parse(read_text(folder_.path("run/config.json")));
@@ -232,7 +232,7 @@ TEST_F(Cli, ARecipeIsAListOfOptions) {
 }
 
 TEST_F(Cli, AConfigurationFileIsCheckedAndTheCommandLineWins) {
-    write("good.json", R"({"command": "eval", "data": "synthetic:0:64", "split": "train", "per-class": true})");
+    write("good.json", R"({"command": "eval", "data": "synthetic:0:64:64", "split": "train", "per-class": true})");
     const Arguments command{"eval", "--weights", weights_, "--config", "good.json", "--json", "result.json"};
     ASSERT_EQ(lethe(command).code, 0);
     EXPECT_THAT(read_text(folder_.path("result.json")), HasSubstr("\"total\": 64"));
@@ -240,7 +240,7 @@ TEST_F(Cli, AConfigurationFileIsCheckedAndTheCommandLineWins) {
     ASSERT_EQ(lethe(command + Arguments{"--split", "test"}).code, 0);
     EXPECT_THAT(read_text(folder_.path("result.json")), HasSubstr("\"split\": \"test\""));
     write("unknown.json", R"({"epocs": 3})");
-    expect_refusal({"train", "--data", "synthetic:0:64", "--config", "unknown.json"}, "epocs");
+    expect_refusal({"train", "--data", "synthetic:0:64:64", "--config", "unknown.json"}, "epocs");
     write("broken.json", "{");
     expect_refusal({"train", "--config", "broken.json"}, "broken.json");
     expect_refusal({"train", "--config", "good.json"}, "eval");
@@ -249,7 +249,7 @@ TEST_F(Cli, AConfigurationFileIsCheckedAndTheCommandLineWins) {
 
 TEST_F(Cli, OutputThatCannotBeWritten) {
     write("occupied", "a file");
-    expect_refusal({"train", "--data", "synthetic:0:64", "--model", "resnet8", "--epochs", "1", "--out", "occupied"},
+    expect_refusal({"train", "--data", "synthetic:0:64:64", "--model", "resnet8", "--epochs", "1", "--out", "occupied"},
                    "occupied");
     std::filesystem::create_directory(folder_.path("strangers"));
     write("strangers/thesis.txt", "years of work");
@@ -330,7 +330,7 @@ TEST_F(Cli, UnlearnedWeightsAreWrittenLikeTheOriginal) {
     write_weights(folder_.path("original.pt"), original, {});
     const Arguments plain{"--model", "resnet8", "--normalize", "cifar10"};
     const ProgramResult run =
-        lethe(Arguments{"unlearn", "--weights", "original.pt", "--data", "synthetic:0:64", "--forget", "random:0:4",
+        lethe(Arguments{"unlearn", "--weights", "original.pt", "--data", "synthetic:0:64:64", "--forget", "random:0:4",
                         "--methods", "neggrad", "--stop-margin", "1000", "--max-steps", "2", "--out", "run"} +
               plain);
     ASSERT_TRUE(run.code == 0 || run.code == 3 || run.code == 4) << run.err;
@@ -404,7 +404,7 @@ TEST_F(Cli, InspectSummarisesIntegers) {
 TEST_F(Cli, ErrorsShowNoControlCharactersOfAFile) {
     write_weights(folder_.path("evil.safetensors"), to_stored(Model({.arch = "resnet8"}, 1).state()),
                   {{"lethe.arch", "\033[2Jresnet8"}});
-    const ProgramResult result = lethe({"eval", "--weights", "evil.safetensors", "--data", "synthetic:0:64"});
+    const ProgramResult result = lethe({"eval", "--weights", "evil.safetensors", "--data", "synthetic:0:64:64"});
     EXPECT_EQ(result.code, 1);
     EXPECT_THAT(result.err, AllOf(HasSubstr("resnet8"), Not(HasSubstr("\033"))));
 }

@@ -159,7 +159,7 @@ TEST(Dataset, UnknownKindNamesTheKnownOnes) {
     EXPECT_EQ(error_of([] { load_dataset("mnist:/x", Split::train); }),
               "dataset: unknown kind 'mnist' in 'mnist:/x'; known are cifar10:DIR, cifar100:DIR[:coarse], "
               "cifar-pickle:DIR[:coarse], csv:FILE[:FILE], folder:DIR, idx:DIR[:pad2], imagenet:DIR, "
-              "synthetic[:SEED[:TRAIN_COUNT]], utkface:DIR[:GROUPING[:SEED]]");
+              "synthetic[:SEED[:TRAIN_COUNT[:TEST_COUNT]]], utkface:DIR[:GROUPING[:SEED]]");
     EXPECT_THROW(load_dataset("", Split::train), Error);
 }
 

@@ -81,6 +81,8 @@ TEST(Synthetic, StaysTheDatasetItIs) {
 TEST(Synthetic, TextForm) {
     EXPECT_EQ(load_dataset("synthetic:7:30", Split::train).hash(), make_synthetic(7, Split::train, 30).hash());
     EXPECT_EQ(load_dataset("synthetic:7:30", Split::test).hash(), make_synthetic(7, Split::test, 1000).hash());
+    EXPECT_EQ(load_dataset("synthetic:7:30:20", Split::train).size(), 30);
+    EXPECT_EQ(load_dataset("synthetic:7:30:20", Split::test).hash(), make_synthetic(7, Split::test, 20).hash());
     EXPECT_EQ(load_dataset("synthetic", Split::train).size(), 4000);
     EXPECT_EQ(load_dataset("synthetic:1", Split::test).source, "synthetic:1");
 }
@@ -89,11 +91,13 @@ TEST(Synthetic, Errors) {
     const auto error = [](const std::string& text) { return error_of([&] { load_dataset(text, Split::train); }); };
     EXPECT_EQ(error("synthetic:x"),
               "synthetic: the seed 'x' in 'synthetic:x' is not a whole number in range; write "
-              "synthetic[:SEED[:TRAIN_COUNT]]");
+              "synthetic[:SEED[:TRAIN_COUNT[:TEST_COUNT]]]");
     EXPECT_THAT(error("synthetic:-1"), HasSubstr("the seed '-1'"));
     EXPECT_THAT(error("synthetic:1:2x"), HasSubstr("the number of images '2x'"));
     EXPECT_THAT(error("synthetic:1:"), HasSubstr("the number of images ''"));
-    EXPECT_EQ(error("synthetic:1:0"), "synthetic: the number of training images must be 1 to 1000000, got 0");
+    EXPECT_EQ(error("synthetic:1:0"), "synthetic: the numbers of images must be 1 to 1000000, got 0");
+    EXPECT_EQ(error("synthetic:1:9:0"), error("synthetic:1:0"));
+    EXPECT_THAT(error("synthetic:1:2:3:4"), HasSubstr("the number of images '3:4'"));
     EXPECT_THAT(error_of([] { make_synthetic(0, Split::test, 0); }), HasSubstr("must be 1 to 1000000, got 0"));
 }
 
