@@ -94,7 +94,8 @@ def compare(lethe, model, work):
     images = write_images(folder, size)
     torch.save(net.state_dict(), folder / "weights.pth")
     run(lethe, "eval", "--model", name, "--classes", CLASSES, "--weights", folder / "weights.pth", "--normalize",
-        "imagenet", "--data", f"folder:{folder}", "--split", "test", "--logits", folder / "logits", "--quiet")
+        "imagenet", "--transform", "none", "--data", f"folder:{folder}", "--split", "test", "--logits",
+        folder / "logits", "--quiet")
     with torch.no_grad():
         expected = forward(net.eval(), images.float() / 255)
     if (expected - expected[0]).abs().max() < 1e-3 * expected.abs().max():
