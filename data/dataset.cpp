@@ -76,7 +76,8 @@ const std::vector<DatasetKind>& dataset_kinds() {
         {"idx", "idx:DIR[:pad2]", "MNIST and its family; pad2 makes 28x28 images 32x32", load_idx},
         {"imagenet", "imagenet:DIR", "image files in folders of WordNet ids, as the 1000 classes of ImageNet-1K",
          load_imagenet},
-        {"synthetic", "synthetic[:SEED[:TRAIN_COUNT[:TEST_COUNT]]]", "drawn shapes, generated: needs no files", load_synthetic},
+        {"synthetic", "synthetic[:SEED[:TRAIN_COUNT[:TEST_COUNT]]]", "drawn shapes, generated: needs no files",
+         load_synthetic},
         {"utkface", "utkface:DIR[:GROUPING[:SEED]]", "faces in age groups: TNN, MFD, balanced, groups or tens",
          load_utkface, "resize=128x128,random-crop=120,flip", true},
     };
