@@ -21,8 +21,8 @@ Models (a size is the side of the images; without one 32):
 CIFAR's ResNets have their three-by-three stem, "cifar-maxpool" has a pooling after it; the others are torchvision's.
 
 Needs torch, and torchvision for mobilenet_v2 and vit_b_16. Debian's torch multiplies matrices (most of a ViT) with
-whatever provides libblas.so.3: install libopenblas0-pthread, or the peer is the reference BLAS. Peers' settings in the environment (OPENBLAS_*, OMP_*,
-MALLOC_*, ...) are removed for all programs alike.
+whatever provides libblas.so.3: install libopenblas0-pthread, or the peer is the reference BLAS. Peers' settings in the
+environment (OPENBLAS_*, OMP_*, MALLOC_*, ...) are removed for all programs alike.
 """
 import argparse
 import dataclasses
@@ -36,10 +36,6 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TUNED_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-with open("/proc/cpuinfo") as cpuinfo:
-    if "avx512f" in cpuinfo.read():  # Debian's OpenBLAS 0.3.21 takes a Pentium 4's kernels on an Emerald Rapids
-        TUNED_ENVIRONMENT["OPENBLAS_CORETYPE"] = "SkylakeX"
 JOBS = {
     "inference": ["stock", "tuned", "blocked"],
     "pgd": ["reference", "stock", "tuned"],
@@ -224,7 +220,7 @@ def start(args, environment, name, job, batch):
     lethe = [args.lethe, "--job", job, "--model", model.arch, "--image-size", str(model.size), *size]
     programs = {"lethe": Program(lethe + (["--stem", model.stem] if model.stem else []), environment)}
     for variant in JOBS[job]:
-        extra = {} if variant in ("stock", "reference") else TUNED_ENVIRONMENT
+        extra = {} if variant in ("stock", "reference") else tuned_environment()
         command = [sys.executable, __file__, "--worker", name, job, variant, *size]
         programs[variant] = Program(command, {**environment, **extra})
     return programs
@@ -254,6 +250,14 @@ def rows_of(name, job, batch, times):
     return rows
 
 
+def tuned_environment():
+    settings = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+    if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text():
+        # Debian's OpenBLAS 0.3.21 takes the kernels of a Prescott, of 2004, on an Emerald Rapids.
+        settings["OPENBLAS_CORETYPE"] = "SkylakeX"
+    return settings
+
+
 def environment_without_settings():
     kept = {name: value for name, value in os.environ.items() if not name.startswith(REMOVED)}
     return kept, sorted(set(os.environ) - set(kept))
@@ -267,7 +271,7 @@ def about(args, removed):
     mkldnn = next((line.strip("- ") for line in torch.__config__.show().splitlines() if "MKL-DNN" in line), "none")
     return dict(cpu=model, cpus=os.cpu_count(), kernel=platform.release(), python=platform.python_version(),
                 torch=torch.__version__, torch_mkldnn=mkldnn, threads=args.threads, clock=args.clock,
-                command=" ".join(sys.argv), environment_removed=removed, tuned_environment=TUNED_ENVIRONMENT,
+                command=" ".join(sys.argv), environment_removed=removed, tuned_environment=tuned_environment(),
                 load_at_start=os.getloadavg()[0])
 
 

@@ -93,10 +93,11 @@ struct DepthwiseImage {
     bool relu;
 };
 
+constexpr int64_t row_product_panel = 32;  // columns of a panel
+
 // y [rows,columns] = relu?(x [rows,inner] w + bias? + residual?); rows of x and of y lie x_step and y_step floats
 // apart. columns is a multiple of 16; w is packed in panels of 32 columns, the last perhaps of 16:
 // [columns/32][inner][32].
-constexpr int64_t row_product_panel = 32;
 struct RowProduct {
     int64_t rows, inner, columns, x_step, y_step;
     const float* bias;      // [columns] or null

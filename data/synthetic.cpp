@@ -279,21 +279,19 @@ Dataset make_synthetic(uint64_t seed, Split split, int64_t count) {
 
 Dataset load_synthetic(const std::string& argument, Split split) {
     uint64_t seed = 0;
-    int64_t counts[] = {default_train, default_test};
-    if (!argument.empty()) {
-        std::size_t colon = argument.find(':');
-        seed = parse_number<uint64_t>(argument.substr(0, colon), "the seed", argument);
-        for (int64_t& count : counts) {
-            if (colon == std::string::npos) break;
-            const std::size_t begin = colon + 1;
-            colon = &count == &counts[1] ? std::string::npos : argument.find(':', begin);
-            count = parse_number<int64_t>(argument.substr(begin, colon - begin), "the number of images", argument);
-        }
-    }
-    for (const int64_t count : counts)
+    int64_t train_count = default_train, test_count = default_test;
+    const std::size_t first = argument.find(':');
+    const std::size_t second = first == std::string::npos ? first : argument.find(':', first + 1);
+    const auto count_of = [&](const std::string& text) {
+        const auto count = parse_number<int64_t>(text, "the number of images", argument);
         check(count >= 1 && count <= most_synthetic, "synthetic: the numbers of images must be 1 to ", most_synthetic,
               ", got ", count);
-    return make_synthetic(seed, split, split == Split::train ? counts[0] : counts[1]);
+        return count;
+    };
+    if (!argument.empty()) seed = parse_number<uint64_t>(argument.substr(0, first), "the seed", argument);
+    if (first != std::string::npos) train_count = count_of(argument.substr(first + 1, second - first - 1));
+    if (second != std::string::npos) test_count = count_of(argument.substr(second + 1));
+    return make_synthetic(seed, split, split == Split::train ? train_count : test_count);
 }
 
 }  // namespace lethe

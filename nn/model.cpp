@@ -229,10 +229,10 @@ Tensor predict(Model& twin, const Tensor& images) {
     // A GPU is filled by hundreds of small images, or fewer larger ones.
     const bool concurrent = backend(twin.device()).concurrent();
     const int64_t pixels = std::max<int64_t>(1, images.dim(2) * images.dim(3));
-    const auto as_many_pixels_as = [pixels](int64_t small_images) { return small_images * 32 * 32 / pixels; };
-    const int64_t even = (n + threads() - 1) / threads(), most = std::clamp<int64_t>(as_many_pixels_as(196), 1, 16);
+    const int64_t even = (n + threads() - 1) / threads();
+    const int64_t most = std::clamp<int64_t>(4 * 224 * 224 / pixels, 1, 16);
     const int64_t chunk =
-        concurrent ? std::clamp<int64_t>(even, 1, most) : std::clamp<int64_t>(as_many_pixels_as(512), 1, 512);
+        concurrent ? std::clamp<int64_t>(even, 1, most) : std::clamp<int64_t>(512 * 32 * 32 / pixels, 1, 512);
     const int64_t chunks = (n + chunk - 1) / chunk;
     const auto predict_chunk = [&](int64_t i) { predict_rows(i * chunk, std::min(n, (i + 1) * chunk)); };
     if (concurrent)

@@ -97,9 +97,11 @@ std::vector<Tensor> per_sample(const Model& model, const Tensor& images, bool sq
     std::size_t added = 0;
     const auto add_finished = [&] {
         for (; added < partial.size() && !partial[added].empty(); ++added) {
-            const std::vector<Tensor> next = std::move(partial[added]);
-            if (added == 0) total = next;
-            for (std::size_t i = 0; added > 0 && i < total.size(); ++i) backend(total[i]).axpy(1.0f, next[i], total[i]);
+            std::vector<Tensor> next = std::move(partial[added]);
+            if (added == 0)
+                total = std::move(next);
+            else
+                for (std::size_t i = 0; i < total.size(); ++i) backend(total[i]).axpy(1.0f, next[i], total[i]);
         }
     };
     Clones clones(model);

@@ -5,7 +5,7 @@
 
 For each model torchvision builds its own, gets random weights and BatchNorm statistics, and saves them with
 torch.save(); Lethe reads that file and classifies the same random images. Prints a table; the exit code is 1 when a
-model differs and 2 when the comparison cannot be made. Needs torch and torchvision, Lethe does not.
+model differs, 2 when the comparison cannot be made and 77 without torch and torchvision, which Lethe does not need.
 """
 import argparse
 import json
@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     print(f"check_parity: {error}; the comparison needs numpy, torch and torchvision, for example from\n"
           "  pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(77)
 
 from networks import CifarResNet, normalize
 
