@@ -80,7 +80,12 @@ class Peer:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             step()
-        return graph.replay
+
+        def again():
+            graph.replay()
+
+        again.step = step  # what the step works on must live on: the graph holds its addresses only
+        return again
 
     def pgd(self, variant):
         """run(count): an attack of `count` steps on all images, from the CPU's memory and back."""

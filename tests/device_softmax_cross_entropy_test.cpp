@@ -23,7 +23,8 @@ struct Case {
     float scale;
 };
 const std::vector<Case> cases = {{16, 10, 3.0f}, {1, 2, 1.0f},    {33, 100, 10.0f}, {5, 17, 1.0f}, {7, 1000, 30.0f},
-                                 {3, 31, 1.0f},  {2, 32, 100.0f}, {9, 33, 1.0f},    {0, 10, 1.0f}};
+                                 {3, 31, 1.0f},  {2, 32, 100.0f}, {9, 33, 1.0f},    {0, 10, 1.0f}, {300, 10, 3.0f},
+                                 {128, 2, 1.0f}, {5, 128, 3.0f},  {3, 1500, 5.0f}};
 
 class DeviceSoftmaxCrossEntropyTest : public DeviceTest {
 protected:

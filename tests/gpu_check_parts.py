@@ -168,6 +168,15 @@ class Weights(InFolder):
         self.assertAlmostEqual(share, 0.1)
         self.assertEqual(name, "w")
 
+    def test_counters_of_batches_may_be_new_but_must_agree(self):
+        before = self.write("before", w=("F32", [0, 0]))
+        expected = self.write("expected", **{"w": ("F32", [3, 4]), "bn.num_batches_tracked": ("I64", [2])})
+        for steps, share in ((2, 0.1), (3, math.inf)):
+            actual = self.write("actual", **{"w": ("F32", [3, 4.5]), "bn.num_batches_tracked": ("I64", [steps])})
+            self.assertAlmostEqual(weights.worst_share(actual, expected, before)[0], share)
+        other = self.write("other", w=("F32", [3, 4]), v=("F32", [1]))
+        self.assertEqual(weights.worst_share(other, other, before)[0], math.inf)
+
     def test_what_is_no_number_or_another_count_differs_infinitely(self):
         before = self.write("before", w=("F32", [0, 0]), n=("I64", [1]))
         expected = self.write("expected", w=("F32", [3, 4]), n=("I64", [2]))

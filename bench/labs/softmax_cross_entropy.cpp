@@ -56,7 +56,7 @@ Problem problem(const Size& size) {
     problem.oracle = [=](std::int64_t i) { return expected(logits, labels, i); };
     problem.versions = {{"v1", "a thread per row", Bound::memory, version(softmax_cross_entropy_v1)},
                         {"v2", "a block per row, shared memory", Bound::memory, version(softmax_cross_entropy_v2)},
-                        {"v3", "shipped: a warp per row, shuffles", Bound::memory, shipped}};
+                        {"v3", "shipped: a tile of rows, or a warp per row", Bound::memory, shipped}};
     return problem;
 }
 
@@ -65,7 +65,7 @@ Problem problem(const Size& size) {
 Lab softmax_cross_entropy_lab() {
     return {.name = "softmax_cross_entropy",
             .about = "probabilities and loss of logits [N,C]",
-            .odd = {{1, 1}, {5, 10}, {3, 33}, {2, 300}},
+            .odd = {{1, 1}, {5, 10}, {130, 10}, {3, 33}, {2, 300}, {2, 1100}},
             .small = {{4096, 1000}},
             .full = {{65536, 1000}, {4194304, 10}},
             .problem = problem};
