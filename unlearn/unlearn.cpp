@@ -100,7 +100,7 @@ void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
             check(task.labels[i] != task.relabels[i], "unlearn: image ", i, " of the forget set has its true label ",
                   task.labels[i], " as its new label");
     }
-    if (method.adversarial) {
+    if (method.needs_attack()) {
         check(task.adversarial.defined() && task.adversarial.shape().rank() == 4 && task.adversarial.shape()[0] > 0,
               "unlearn: method ", method.name, " needs adversarial images");
         check_labels(task.adversarial_labels, task.adversarial.shape(), classes, "adversarial labels");
@@ -110,8 +110,10 @@ void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
     check(!method.importance || !task.penalty.empty(), "unlearn: method ", method.name, " needs importance weights");
 }
 
-OptimizerSpec with_switches(OptimizerSpec spec, const Switches& switches) {
-    spec.decay_all = switches.decay_all;
+OptimizerSpec optimizer_of(const Method& method, const UnlearnOptions& options) {
+    OptimizerSpec spec = options.optimizer;
+    if (method.distillation) spec = {.name = "adam", .lr = options.distill.lr, .weight_decay = 0.0f};
+    spec.decay_all = options.switches.decay_all;
     return spec;
 }
 
@@ -125,6 +127,8 @@ struct Term {
     Tensor images, labels;
     Tensor active;  // 1 for the rows that count
     Tensor loss;    // [N], cross entropy
+    Tensor target;  // [N,C], of distillation
+    Tensor logits;
     StepGraph graph;
 };
 
@@ -159,7 +163,7 @@ public:
           task_(task),
           options_(options),
           device_(backend(model.device())),
-          optimizer_(model.net().parameters(), with_switches(options.optimizer, options.switches)),
+          optimizer_(model.net().parameters(), optimizer_of(method, options)),
           twin_(fold_batchnorm(model)),
           // the labels whose cross entropy moves and whose count is the goal
           labels_(method.objective == Objective::relabel ? task.relabels : task.labels) {
@@ -167,6 +171,9 @@ public:
         if (method.adversarial)
             order_ = adversarial_order(task.images.dim(0), task.adversarial.shape()[0] / task.images.dim(0),
                                        options.forget_batch, options.switches.adv_order_batch);
+        if (method.distillation)
+            distillation_.emplace(model, task.images, task.adversarial, options.distill.proxies, method.views,
+                                  options.seed);
     }
 
     void load(const UnlearnState& state);
@@ -185,11 +192,18 @@ private:
     Batch forget_batch(int64_t position) const;
     double add_forget_gradient(int64_t position, double weight);
     Batch adversarial_batch(int64_t position);
+    Batch with_views(const Batch& batch, std::vector<float>& recognised, StepTrace& trace);
+    double add_distillation_gradient();
     double add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised = {});
     Var forward(const Tensor& images);  // logits, under BatchNorm's mode of the steps
     double seconds() const;
     UnlearnState snapshot() const;
 
+    // By how many logits an image must be wrong for the forgetting term to leave it alone.
+    double forget_margin() const {
+        return method_.distillation ? std::max(options_.stop.margin, double{options_.distill.margin})
+                                    : options_.stop.margin;
+    }
     bool relabels() const { return method_.objective == Objective::relabel; }
     int64_t needed_in_a_row() const { return options_.switches.stop_on_first_zero ? 1 : options_.stop.in_a_row; }
 
@@ -201,7 +215,8 @@ private:
     Optimizer optimizer_;
     std::unique_ptr<Model> twin_;
     std::vector<int64_t> labels_;
-    Terms forget_, adversarial_;
+    Terms forget_, adversarial_, proxies_;
+    std::optional<Distillation> distillation_;
     std::vector<int64_t> order_;       // of adversarial rows
     std::vector<int64_t> pass_order_;  // the same, shuffled for pass `pass_`
     int64_t pass_ = -1;
@@ -230,7 +245,7 @@ void Unlearning::test_forget_set() {
     fold_into(model_, *twin_);
     const Tensor logits = predict(*twin_, task_.images);
     evaluation_ = evaluate_logits(logits, labels_);
-    recognised_ = still_recognised(logits, labels_, options_.stop.margin);
+    recognised_ = still_recognised(logits, labels_, forget_margin());
     forget_correct_ = evaluation_.accuracy.correct;
 }
 
@@ -298,7 +313,8 @@ bool Unlearning::step(StepTrace& trace) {
     trace.lr = static_cast<double>(optimizer_.lr());
     trace.penalty = method_.importance ? optimizer_.penalty() : 0.0;
     accumulate_gradients(trace);
-    if (!std::isfinite(trace.forget_loss) || !std::isfinite(trace.adversarial_loss) || !std::isfinite(trace.penalty))
+    if (!std::isfinite(trace.forget_loss) || !std::isfinite(trace.adversarial_loss) || !std::isfinite(trace.penalty) ||
+        !std::isfinite(trace.distillation))
         return !finish(Verdict::diverged, concat("a loss was no finite number at step ", trace.step));
     optimizer_.step();
     ++step_;
@@ -311,6 +327,15 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
     const double direction = relabels() ? 1 : -1;
     const bool weighted = options_.switches.size_weighted_ce;
     model_.net().zero_grad();
+    if (method_.distillation) {
+        trace.distillation = add_distillation_gradient();
+        std::vector<float> recognised(recognised_.begin() + forget_begin(step_), recognised_.end());
+        Batch batch = forget_batch(step_);
+        recognised.resize(static_cast<std::size_t>(batch.size()));
+        if (method_.views) batch = with_views(batch, recognised, trace);
+        trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
+        return;
+    }
     if (!method_.adversarial) {
         const double weight = weighted ? 1.0 : static_cast<double>(options_.forget_weight);
         trace.forget_loss = add_forget_gradient(step_, direction * weight);
@@ -336,6 +361,46 @@ double Unlearning::add_forget_gradient(int64_t position, double weight) {
     if (relabels() || options_.switches.plain_ce) return add_gradient(forget_, batch, weight);
     return add_gradient(forget_, batch, -weight,
                         std::span(recognised_.data() + forget_begin(position), static_cast<std::size_t>(batch.size())));
+}
+
+// The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
+Batch Unlearning::with_views(const Batch& batch, std::vector<float>& recognised, StepTrace& trace) {
+    const int64_t copies = options_.distill.views, rows = batch.size();
+    constexpr float noise = 0.03f;
+    const Random random(options_.seed, Purpose::view);
+    const Tensor views = weak_views(batch.images, copies, noise, random, static_cast<uint64_t>(step_ * copies * rows));
+    Tensor images = Tensor::empty(views.shape().with_rows(rows + views.dim(0)));
+    images.rows(0, rows).copy_from(batch.images);
+    images.rows(rows, images.dim(0)).copy_from(views);
+    const auto own = batch.labels.int64_data();
+    std::vector<int64_t> labels;
+    for (int64_t copy = 0; copy <= copies; ++copy) labels.insert(labels.end(), own, own + rows);
+    const std::span<const int64_t> of_views = std::span(labels).subspan(static_cast<std::size_t>(rows));
+    const Tensor logits = predict(*twin_, views);
+    trace.views_correct = evaluate_logits(logits, of_views).accuracy.correct;
+    const std::vector<float> seen = still_recognised(logits, of_views, forget_margin());
+    recognised.insert(recognised.end(), seen.begin(), seen.end());
+    return {images, Tensor::from_int64({images.dim(0)}, labels)};
+}
+
+// Adds the gradient of w * mean KL(target || softmax(logits)), which for a row is w / N * (softmax(logits) - target).
+double Unlearning::add_distillation_gradient() {
+    const Proxies proxies = distillation_->proxies(step_);
+    const int64_t rows = proxies.images.dim(0);
+    Term& term = proxies_.try_emplace({rows, 0.0}, device_).first->second;
+    term.load({proxies.images, Tensor::from_int64({rows}, std::vector<int64_t>(static_cast<std::size_t>(rows)))}, {},
+              model_.device());
+    if (!term.target.defined()) term.target = Tensor::empty(proxies.target.shape(), DType::float32, model_.device());
+    term.target.copy_from(proxies.target);
+    const float share = options_.distill.weight / static_cast<float>(rows);
+    term.graph.run([&] {
+        Var logits = forward(term.images);
+        term.logits = logits.value();
+        Tensor probabilities;
+        device_.softmax_cross_entropy(term.logits, term.labels, probabilities);
+        logits.backward(device_.scale(device_.binary(Binary::sub, probabilities, term.target), share));
+    });
+    return mean_kl(proxies.target, term.logits.cpu());
 }
 
 // The test after a step. False when a logit is no finite number.
@@ -412,13 +477,15 @@ double Unlearning::add_gradient(Terms& terms, const Batch& batch, double weight,
 }
 
 Var Unlearning::forward(const Tensor& images) {
-    return model_.forward(images, options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running);
+    const bool batch_statistics = options_.switches.bn_train_steps && !method_.distillation;
+    return model_.forward(images, batch_statistics ? BatchNormMode::batch : BatchNormMode::running);
 }
 
 }  // namespace
 
 void UnlearnOptions::validate() const {
     optimizer.validate();
+    distill.validate();
     check(forget_batch >= 1, "unlearn: forget_batch is ", forget_batch, "; it must be >= 1");
     check(adversarial_batch >= 1, "unlearn: adversarial_batch is ", adversarial_batch, "; it must be >= 1");
     check(std::isfinite(lambda) && lambda >= 0, "unlearn: lambda is ", lambda, "; it must be a finite number >= 0");
