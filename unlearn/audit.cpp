@@ -1,9 +1,12 @@
 #include "unlearn/audit.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstdlib>
 
 #include "data/file.h"
+#include "data/image_file.h"
 #include "data/split.h"
 #include "tensor/error.h"
 #include "unlearn/audit_compare.h"
@@ -43,6 +46,27 @@ bool close_to(const Tensor& claimed, const Tensor& recomputed, double tolerance)
     return difference <= tolerance * largest;
 }
 
+// A folder for what is drawn again, gone with everything in it at the end of the scope.
+class ScratchFolder {
+public:
+    ScratchFolder() : path_(std::filesystem::temp_directory_path() / "lethe-audit-XXXXXX") {
+        std::string name = path_.string();
+        check(::mkdtemp(name.data()) != nullptr, "audit: no folder can be made in ", path_.parent_path().string(), ": ",
+              system_reason(errno));
+        path_ = name;
+    }
+    ~ScratchFolder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    std::filesystem::path file(const std::string& name) const { return path_ / name; }
+
+private:
+    std::filesystem::path path_;
+};
+
 class Audit {
 public:
     Audit(const RunDirectory& run, const AuditSubject& subject, AuditReport& report, Reporter& reporter)
@@ -65,6 +89,8 @@ private:
     void numbers(const Method& method, Findings& findings);
     void trace(const Method& method, AuditedMethod& audited, const Evaluation& goal, Findings& findings);
     void tables(Findings& findings);
+    void pictures(Findings& findings);
+    std::vector<MethodResult> rows() const;  // recomputed, "before" first
     void evaluate_sets(Model& model, MethodResult& result);
     std::unique_ptr<Model> saved_model(const Method& method) const;
     std::vector<Criterion> criteria(const Method& method, const MethodResult& result, const Evaluation& goal,
@@ -129,6 +155,7 @@ void Audit::execute() {
                 "verdict follows from it by the stop rule",
             [&](Findings& findings) { numbers(find_method(name), findings); });
     ask("tables", "results.json and results.csv repeat the recomputed results", step(&Audit::tables));
+    ask("pictures", "results.png and trace.png show the recomputed results and the traces", step(&Audit::pictures));
 }
 
 void Audit::inputs(Findings& findings) {
@@ -318,12 +345,29 @@ std::vector<Criterion> Audit::criteria(const Method& method, const MethodResult&
     return list;
 }
 
-void Audit::tables(Findings& findings) {
+std::vector<MethodResult> Audit::rows() const {
     std::vector<MethodResult> rows{report_.before};
     for (const AuditedMethod& method : report_.methods) rows.push_back(method.result);
-    compare("results.json", results_json(rows), findings);
-    if (read_text(run_.file("results.csv")) != results_csv(rows))
+    return rows;
+}
+
+void Audit::tables(Findings& findings) {
+    compare("results.json", results_json(rows()), findings);
+    if (read_text(run_.file("results.csv")) != results_csv(rows()))
         findings.push_back("results.csv is not the table of the recomputed results");
+}
+
+// Pixels, not bytes: they do not depend on who compressed them.
+void Audit::pictures(Findings& findings) {
+    const ScratchFolder scratch;
+    std::vector<std::pair<std::string, std::vector<StepTrace>>> traces;
+    for (const std::string& name : options_.methods)
+        traces.emplace_back(name, read_trace(run_.file(name + "/trace.jsonl"), -1));
+    write_result_bars(scratch.file("results.png"), result_bars(rows()));
+    write_trace_chart(scratch.file("trace.png"), traces, static_cast<int64_t>(forget_.size()));
+    for (const char* name : {"results.png", "trace.png"})
+        if (read_image(run_.file(name)).pixels != read_image(scratch.file(name)).pixels)
+            findings.push_back(concat(name, " does not show them"));
 }
 
 }  // namespace

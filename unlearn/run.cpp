@@ -121,11 +121,7 @@ RunResult Run::execute() {
     directory_.write_json("results.json", results_json(run.rows));
     write_text(directory_.file("results.csv"), results_csv(run.rows));
     write_trace_chart(directory_.file("trace.png"), traces_, static_cast<int64_t>(forget_.size()));
-    std::vector<ResultBars> bars;
-    for (const MethodResult& row : run.rows)
-        bars.push_back(
-            {row.method, row.forget.accuracy.percent(), row.retain.accuracy.percent(), row.test.accuracy.percent()});
-    write_result_bars(directory_.file("results.png"), bars);
+    write_result_bars(directory_.file("results.png"), result_bars(run.rows));
     return run;
 }
 
@@ -307,6 +303,14 @@ std::string results_csv(const std::vector<MethodResult>& rows) {
                       row.test.accuracy.percent(), ",", row.method == "before" ? "before" : name(row.verdict), ",",
                       row.steps, ",", row.seconds, "\n");
     return csv;
+}
+
+std::vector<ResultBars> result_bars(const std::vector<MethodResult>& rows) {
+    std::vector<ResultBars> bars;
+    for (const MethodResult& row : rows)
+        bars.push_back(
+            {row.method, row.forget.accuracy.percent(), row.retain.accuracy.percent(), row.test.accuracy.percent()});
+    return bars;
 }
 
 Json forget_set_json(const Dataset& train, const std::vector<int64_t>& forget) {

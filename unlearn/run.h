@@ -9,6 +9,7 @@
 #include "data/weights.h"
 #include "unlearn/metrics.h"
 #include "unlearn/pgd.h"
+#include "unlearn/pictures.h"
 #include "unlearn/run_directory.h"
 #include "unlearn/unlearn.h"
 
@@ -62,6 +63,7 @@ Json to_json(const MethodResult& result);    // before.json, METHOD/result.json 
 MethodResult result_from(const Json& json);  // its inverse; throws Error or Json::exception for anything else
 Json results_json(const std::vector<MethodResult>& rows);
 std::string results_csv(const std::vector<MethodResult>& rows);
+std::vector<ResultBars> result_bars(const std::vector<MethodResult>& rows);  // of results.png
 // Of METHOD/weights.safetensors; `source` is that of the weights before.
 Metadata unlearned_metadata(const ModelSpec& spec, const std::string& method, const Metadata& source);
 Json forget_set_json(const Dataset& train, const std::vector<int64_t>& forget);
