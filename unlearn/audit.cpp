@@ -224,7 +224,9 @@ void Audit::attack(Findings& findings) {
     // An attack of no steps that starts at them says what they are and do.
     PgdOptions look = options_.attack;
     look.steps = 0;
-    constexpr int64_t piece = 256;
+    // The pieces of attack_pool(): a GPU's last bits depend on the size of a batch.
+    const int64_t row_bytes = static_cast<int64_t>(sizeof(float)) * task_.images.numel() / images;
+    const int64_t piece = std::max<int64_t>(1, attack_piece_bytes / row_bytes);
     std::vector<PgdReport> reports;
     for (int64_t begin = 0; begin < rows; begin += piece) {
         std::vector<int64_t> numbers, sources;
