@@ -17,6 +17,7 @@
 #include "tests/support/program.h"
 #include "unlearn/audit_compare.h"
 #include "unlearn/audit_trace.h"
+#include "unlearn/image_set.h"
 #include "unlearn/run_manifest.h"
 
 namespace lethe::test {
@@ -271,6 +272,28 @@ TEST_F(Audit, HashedAgainATraceThatEndsEarlyIsNoEnd) {
     expect_refused("adv+imp", "adv+imp/trace.jsonl has 7 steps, the result claims 8");
 }
 
+TEST_F(Audit, HashedAgainEvidenceFollowsFromWeightsAndTrace) {
+    Json dossier = json("relabel/dossier.json");
+    dossier["images"][2]["after"]["rank"] = 7;
+    write("relabel/dossier.json", dossier);
+    Json collateral = json("adv+imp/collateral.json");
+    collateral["test"]["lost"] = 0;
+    write("adv+imp/collateral.json", collateral);
+    hash_again();
+    expect_refused("relabel", "relabel/dossier.json: images[2]: after: rank is 7");
+    expect_refused("adv+imp", "adv+imp/collateral.json: test: lost is 0");
+}
+
+TEST_F(Audit, HashedAgainTheRecognisedImagesAreAsManyAsCounted) {
+    std::string trace = read_text(file("adv+imp/trace.jsonl"));
+    const std::string key = "\"recognised\":\"";
+    const std::size_t at = trace.find(key) + key.size();
+    trace[at] = trace[at] == '0' ? '8' : '0';
+    write_text(file("adv+imp/trace.jsonl"), trace);
+    hash_again();
+    expect_refused("adv+imp", "adv+imp/trace.jsonl: line 1: its set of recognised images is not one of");
+}
+
 TEST_F(Audit, HashedAgainReplacedWeightsHaveOtherNumbers) {
     // The weights of relabel under the name of adv+imp, and whatever says their hash.
     WeightFile weights = read_weights(file("relabel/weights.safetensors"));
@@ -402,6 +425,8 @@ TEST(AuditCompare, CountsAreExactAndLossesWithinTheTolerance) {
 
 class TraceAudit : public testing::Test {
 protected:
+    // Of two images.
+    static std::string set_of(int64_t count) { return image_set({count > 0, count > 1}); }
     // Steps with so many images still recognised; the largest margin is -1 where none is.
     static std::vector<StepTrace> trace_of(const std::vector<int64_t>& correct) {
         std::vector<StepTrace> trace;
@@ -410,6 +435,7 @@ protected:
                              .forget_correct = count,
                              .mean_margin = 0,
                              .max_margin = count > 0 ? 1.0 : -1.0,
+                             .recognised = set_of(count),
                              .seconds = static_cast<double>(trace.size())});
         return trace;
     }
@@ -420,8 +446,13 @@ protected:
         goal.accuracy = {trace.empty() ? 2 : trace.back().forget_correct, 2};
         goal.max_margin = trace.empty() ? 1 : trace.back().max_margin;
         findings.clear();
-        return ending_of_trace(trace, {.file = "t", .claim = claim, .options = options, .goal = goal}, in_a_row,
-                               findings);
+        return ending_of_trace(trace,
+                               {.file = "t",
+                                .claim = claim,
+                                .options = options,
+                                .goal = goal,
+                                .recognised = set_of(goal.accuracy.correct)},
+                               in_a_row, findings);
     }
     UnlearnOptions options;
     MethodResult claim;
@@ -465,8 +496,10 @@ TEST_F(TraceAudit, TheLastLineIsWhatTheWeightsDo) {
     Evaluation goal;
     goal.accuracy = {1, 2};
     goal.max_margin = 1;
-    ending_of_trace(trace, {.file = "t", .claim = claim, .options = options, .goal = goal}, in_a_row, findings);
+    ending_of_trace(trace, {.file = "t", .claim = claim, .options = options, .goal = goal, .recognised = set_of(1)},
+                    in_a_row, findings);
     EXPECT_THAT(findings, ElementsAre(HasSubstr("forget_correct is 0; recomputed it is 1"), HasSubstr("max_margin"),
+                                      HasSubstr("recognised is \"0\"; recomputed it is \"8\""),
                                       HasSubstr("the saved weights do not meet it")));
 }
 

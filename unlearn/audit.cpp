@@ -11,6 +11,7 @@
 #include "tensor/error.h"
 #include "unlearn/audit_compare.h"
 #include "unlearn/audit_trace.h"
+#include "unlearn/evidence.h"
 #include "unlearn/run_manifest.h"
 #include "unlearn/trace.h"
 
@@ -75,6 +76,12 @@ public:
     void execute();
 
 private:
+    // What a method's saved weights do with D_f, and how its run got there.
+    struct Outcome {
+        Evaluation goal;  // against the labels whose count is the goal
+        std::vector<ImageView> views;
+        std::vector<StepTrace> steps;
+    };
     // Adds a check; whatever is missing or unreadable is a finding of it.
     bool ask(const std::string& name, const std::string& question, const std::function<void(Findings&)>& look);
     void compare(const std::string& file, const Json& recomputed, Findings& findings) const {
@@ -87,7 +94,8 @@ private:
     void attack(Findings& findings);
     void importance(Findings& findings);
     void numbers(const Method& method, Findings& findings);
-    void trace(const Method& method, AuditedMethod& audited, const Evaluation& goal, Findings& findings);
+    void trace(const Method& method, const Outcome& outcome, AuditedMethod& audited, Findings& findings);
+    void evidence(const Outcome& outcome, const MethodResult& result, Findings& findings);
     void tables(Findings& findings);
     void pictures(Findings& findings);
     std::vector<MethodResult> rows() const;  // recomputed, "before" first
@@ -108,7 +116,8 @@ private:
     double tolerance_ = 0;
     std::vector<int64_t> forget_, retain_;
     ForgetTask task_;
-    std::unique_ptr<Model> twin_;  // of the weights before
+    std::vector<ImageView> views_before_;  // of D_f
+    std::unique_ptr<Model> twin_;          // of the weights before
 };
 
 bool Audit::ask(const std::string& name, const std::string& question, const std::function<void(Findings&)>& look) {
@@ -136,6 +145,7 @@ void Audit::execute() {
              step(&Audit::forget_set)))
         return;
     twin_ = fold_batchnorm(subject_.model);
+    views_before_ = views_of(predict(*twin_, task_.images), task_.labels);
     ask("before", "before.json: the weights before, evaluated again on D_f, D_r and D_test", step(&Audit::before));
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
         task_.relabels = new_labels(*twin_, subject_.train, task_, options_);
@@ -151,7 +161,8 @@ void Audit::execute() {
     for (const std::string& name : options_.methods)
         ask(name,
             name +
-                "/result.json: its saved weights, evaluated again on D_f, D_r and D_test; its trace is whole, and the "
+                "/result.json: its saved weights, evaluated again on D_f, D_r and D_test; its dossier and collateral "
+                "follow; its trace is whole, and the "
                 "verdict follows from it by the stop rule",
             [&](Findings& findings) { numbers(find_method(name), findings); });
     ask("tables", "results.json and results.csv repeat the recomputed results", step(&Audit::tables));
@@ -290,10 +301,13 @@ void Audit::numbers(const Method& method, Findings& findings) {
     const std::unique_ptr<Model> model = saved_model(method);
     audited.result.method = method.name;
     evaluate_sets(*model, audited.result);
-    Evaluation goal = audited.result.forget;
-    if (method.objective == Objective::relabel)
-        goal = evaluate_logits(predict(*fold_batchnorm(*model), task_.images), task_.relabels);
-    trace(method, audited, goal, findings);
+    const Tensor logits = predict(*fold_batchnorm(*model), task_.images);
+    const bool relabels = method.objective == Objective::relabel;
+    const Outcome outcome{.goal = relabels ? evaluate_logits(logits, task_.relabels) : audited.result.forget,
+                          .views = views_of(logits, task_.labels),
+                          .steps = read_trace(run_.file(method.name + "/trace.jsonl"), -1)};
+    trace(method, outcome, audited, findings);
+    evidence(outcome, audited.result, findings);
     Json recomputed = to_json(audited.result);
     recomputed["weights_sha256"] = audited.weights_sha256;
     compare_json(claimed, recomputed, file, tolerance_, findings);
@@ -301,17 +315,18 @@ void Audit::numbers(const Method& method, Findings& findings) {
 }
 
 // Sets verdict and reason to those that follow.
-void Audit::trace(const Method& method, AuditedMethod& audited, const Evaluation& goal, Findings& findings) {
+void Audit::trace(const Method& method, const Outcome& outcome, AuditedMethod& audited, Findings& findings) {
     const std::string file = method.name + "/trace.jsonl";
     const MethodResult claim = audited.result;
     const bool diverged = note_divergence(audited.result, subject_.model.spec().classes);
     int64_t in_a_row = 0;
-    const Ending end = ending_of_trace(read_trace(run_.file(file), -1),
+    const Ending end = ending_of_trace(outcome.steps,
                                        {.file = file,
                                         .claim = claim,
                                         .options = options_.unlearn,
                                         .relabels = method.objective == Objective::relabel,
-                                        .goal = goal,
+                                        .goal = outcome.goal,
+                                        .recognised = recognised_set(outcome.views, task_.labels),
                                         .diverged = diverged,
                                         .tolerance = tolerance_},
                                        in_a_row, findings);
@@ -319,7 +334,16 @@ void Audit::trace(const Method& method, AuditedMethod& audited, const Evaluation
         audited.result.verdict = end.verdict;
         audited.result.reason = end.reason;
     }
-    audited.criteria = criteria(method, audited.result, goal, in_a_row);
+    audited.criteria = criteria(method, audited.result, outcome.goal, in_a_row);
+}
+
+void Audit::evidence(const Outcome& outcome, const MethodResult& result, Findings& findings) {
+    compare(result.method + "/dossier.json",
+            dossier_json(subject_.train, forget_, views_before_, outcome.views, outcome.steps), findings);
+    compare(result.method + "/collateral.json",
+            collateral_json({subject_.train, report_.before.retain, result.retain},
+                            {subject_.test, report_.before.test, result.test}),
+            findings);
 }
 
 std::vector<Criterion> Audit::criteria(const Method& method, const MethodResult& result, const Evaluation& goal,

@@ -19,8 +19,8 @@ std::string brief(const Json& value) {
 }
 
 bool is_measured(std::string_view key) {
-    static constexpr std::array<std::string_view, 6> keys{"loss",       "margin",     "mean_margin",
-                                                          "max_margin", "min_margin", "norm"};
+    static constexpr std::array<std::string_view, 8> keys{"probability", "p_value",    "loss",       "margin",
+                                                          "mean_margin", "max_margin", "min_margin", "norm"};
     return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 

@@ -1,13 +1,25 @@
 #include "unlearn/audit_trace.h"
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
 
 #include "tensor/error.h"
 #include "unlearn/audit_compare.h"
+#include "unlearn/image_set.h"
 
 namespace lethe {
 namespace {
+
+// The recognised images are a set of D_f and, unless new labels are what is counted, as many as the line counts.
+bool has_set(const StepTrace& step, const TraceContext& context) {
+    try {
+        const std::vector<bool> set =
+            members_of(step.recognised, static_cast<std::size_t>(context.goal.accuracy.total));
+        return context.relabels || std::count(set.begin(), set.end(), true) == step.forget_correct;
+    } catch (const Error&) {
+        return false;
+    }
+}
 
 // Lines count steps from 1; sets of images and clocks only do what they can.
 bool is_whole(const std::vector<StepTrace>& trace, const TraceContext& context, std::vector<std::string>& findings) {
@@ -19,6 +31,9 @@ bool is_whole(const std::vector<StepTrace>& trace, const TraceContext& context, 
             findings.push_back(concat(line, " is step ", step.step, "; step ", i + 1, " is missing"));
         else if (step.forget_correct < 0 || step.forget_correct > context.goal.accuracy.total)
             findings.push_back(concat(line, " counts ", step.forget_correct, " of ", context.goal.accuracy.total));
+        else if (!has_set(step, context))
+            findings.push_back(concat(line, ": its set of recognised images is not one of ", step.forget_correct,
+                                      " of ", context.goal.accuracy.total));
         else if (!(step.seconds >= seconds))
             findings.push_back(concat(line, ": its seconds are fewer than those of the line before"));
         if (!findings.empty()) return false;
@@ -37,13 +52,14 @@ bool met_goal(const StepTrace& step, const TraceContext& context) {
 }
 
 void check_last(const StepTrace& last, const TraceContext& context, std::vector<std::string>& findings) {
-    const auto numbers = [](int64_t correct, double mean, double largest) {
-        return Json{{"forget_correct", correct}, {"mean_margin", mean}, {"max_margin", largest}};
+    const auto numbers = [](int64_t correct, double mean, double largest, const std::string& recognised) {
+        return Json{
+            {"forget_correct", correct}, {"mean_margin", mean}, {"max_margin", largest}, {"recognised", recognised}};
     };
     const Evaluation& goal = context.goal;
-    compare_json(numbers(last.forget_correct, last.mean_margin, last.max_margin),
-                 numbers(goal.accuracy.correct, goal.mean_margin, goal.max_margin), context.file + ": last line",
-                 context.tolerance, findings);
+    compare_json(numbers(last.forget_correct, last.mean_margin, last.max_margin, last.recognised),
+                 numbers(goal.accuracy.correct, goal.mean_margin, goal.max_margin, context.recognised),
+                 context.file + ": last line", context.tolerance, findings);
 }
 
 // What the rule says after each step; nothing before the last.

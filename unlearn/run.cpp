@@ -10,6 +10,7 @@
 #include "data/weights.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
+#include "unlearn/evidence.h"
 #include "unlearn/manifest.h"
 #include "unlearn/pictures.h"
 #include "unlearn/trace.h"
@@ -77,6 +78,7 @@ public:
 
 private:
     MethodResult before();
+    void write_evidence(Model& model, const MethodResult& result, const std::vector<StepTrace>& trace);
     void evaluate_sets(Model& model, MethodResult& result);
     Evaluation evaluate_set(const std::string& phase, Model& twin, const Dataset& data,
                             const std::vector<int64_t>& indices);
@@ -93,6 +95,8 @@ private:
     const RunDirectory& directory_;
     Reporter& reporter_;
     ForgetTask task_;
+    MethodResult before_;
+    std::vector<ImageView> views_before_;  // of D_f
     std::unique_ptr<Model> twin_;
     std::vector<std::pair<std::string, std::vector<StepTrace>>> traces_;
 };
@@ -104,8 +108,10 @@ RunResult Run::execute() {
                            [&](const std::string& name) { return wants(find_method(name)); });
     };
     twin_ = fold_batchnorm(model_);
+    views_before_ = views_of(predict(*twin_, task_.images), task_.labels);
     directory_.write_json("forget_set.json", forget_set_json(train_, forget_));
-    run.rows.push_back(before());
+    before_ = before();
+    run.rows.push_back(before_);
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
         task_.relabels = new_labels(*twin_, train_, task_, options_);
     if (any([](const Method& method) { return method.adversarial; })) attack(run);
@@ -224,6 +230,13 @@ UnlearnResult Run::run_steps(const Method& method, Model& model, std::vector<Ste
         resume);
 }
 
+void Run::write_evidence(Model& model, const MethodResult& result, const std::vector<StepTrace>& trace) {
+    const std::vector<ImageView> after = views_of(predict(*fold_batchnorm(model), task_.images), task_.labels);
+    directory_.write_json(result.method + "/dossier.json", dossier_json(train_, forget_, views_before_, after, trace));
+    directory_.write_json(result.method + "/collateral.json",
+                          collateral_json({train_, before_.retain, result.retain}, {test_, before_.test, result.test}));
+}
+
 MethodResult Run::unlearn_with(const Method& method) {
     const std::string done = method.name + "/result.json";
     const std::filesystem::path trace_file = directory_.file(method.name + "/trace.jsonl");
@@ -247,6 +260,7 @@ MethodResult Run::unlearn_with(const Method& method) {
     result.seconds = outcome.seconds;
     evaluate_sets(*model, result);
     note_divergence(result, model->spec().classes);
+    write_evidence(*model, result, trace);
     write_weights(directory_.file(method.name + "/weights.safetensors"), model->state(),
                   unlearned_metadata(model->spec(), method.name, options_.source_metadata));
     Json json = lethe::to_json(result);

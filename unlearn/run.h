@@ -85,7 +85,8 @@ struct RunResult {
 
 // Runs everything that is not yet in `directory`. `model` stays as it is; each method starts from a copy of it.
 // Writes: forget_set.json, before.json, adversarial.safetensors + attack.json + attack.png, importance.safetensors +
-// importance.json, METHOD/{trace.jsonl,checkpoint.safetensors,weights.safetensors,result.json}, trace.png,
+// importance.json, METHOD/{trace.jsonl,checkpoint.safetensors,weights.safetensors,dossier.json,collateral.json,
+// result.json}, trace.png,
 // results.json, results.csv.
 RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
                          const RunOptions& options, const RunDirectory& directory, Reporter& reporter);

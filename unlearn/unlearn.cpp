@@ -13,6 +13,7 @@
 #include "tensor/error.h"
 #include "tensor/random.h"
 #include "tensor/step_graph.h"
+#include "unlearn/image_set.h"
 #include "unlearn/metrics.h"
 #include "unlearn/stop.h"
 
@@ -207,6 +208,7 @@ private:
 
     int64_t step_ = 0, goal_in_a_row_ = 0;
     int64_t forget_correct_ = 0;
+    std::vector<bool> true_label_;   // images of D_f given it
     Evaluation evaluation_;          // of D_f, by the model as it is now
     std::vector<float> recognised_;  // 1 for the images of D_f that are not yet forgotten by the margin
     double seconds_before_ = 0;
@@ -231,6 +233,9 @@ void Unlearning::test_forget_set() {
     evaluation_ = evaluate_logits(logits, labels_);
     recognised_ = still_recognised(logits, labels_, options_.stop.margin);
     forget_correct_ = evaluation_.accuracy.correct;
+    const std::vector<int64_t> misclassified = evaluate_logits(logits, task_.labels).wrong;
+    true_label_.assign(task_.labels.size(), true);
+    for (const int64_t image : misclassified) true_label_[static_cast<std::size_t>(image)] = false;
 }
 
 UnlearnState Unlearning::snapshot() const {
@@ -340,6 +345,7 @@ bool Unlearning::test(StepTrace& trace) {
     trace.forget_correct = forget_correct_;
     trace.mean_margin = evaluation_.mean_margin;
     trace.max_margin = evaluation_.max_margin;
+    trace.recognised = image_set(true_label_);
     goal_in_a_row_ = goal_met(options_, relabels(), evaluation_) ? goal_in_a_row_ + 1 : 0;
     trace.seconds = seconds();
     return true;
