@@ -13,7 +13,9 @@
 #include "tensor/error.h"
 #include "tensor/random.h"
 #include "tensor/step_graph.h"
+#include "unlearn/image_set.h"
 #include "unlearn/metrics.h"
+#include "unlearn/stop.h"
 
 namespace lethe {
 namespace {
@@ -179,8 +181,7 @@ private:
     bool test(StepTrace& trace);
     bool ended();
     bool finish(Verdict verdict, std::string reason);
-    bool goal_met() const;
-    std::string standing() const;
+    Standing standing() const;
     int64_t forget_begin(int64_t position) const;
     Batch forget_batch(int64_t position) const;
     double add_forget_gradient(int64_t position, double weight);
@@ -191,7 +192,6 @@ private:
     UnlearnState snapshot() const;
 
     bool relabels() const { return method_.objective == Objective::relabel; }
-    int64_t needed_in_a_row() const { return options_.switches.stop_on_first_zero ? 1 : options_.stop.in_a_row; }
 
     Model& model_;
     const Method& method_;
@@ -208,6 +208,7 @@ private:
 
     int64_t step_ = 0, goal_in_a_row_ = 0;
     int64_t forget_correct_ = 0;
+    std::vector<bool> true_label_;   // images of D_f given it
     Evaluation evaluation_;          // of D_f, by the model as it is now
     std::vector<float> recognised_;  // 1 for the images of D_f that are not yet forgotten by the margin
     double seconds_before_ = 0;
@@ -232,6 +233,9 @@ void Unlearning::test_forget_set() {
     evaluation_ = evaluate_logits(logits, labels_);
     recognised_ = still_recognised(logits, labels_, options_.stop.margin);
     forget_correct_ = evaluation_.accuracy.correct;
+    const std::vector<int64_t> misclassified = evaluate_logits(logits, task_.labels).wrong;
+    true_label_.assign(task_.labels.size(), true);
+    for (const int64_t image : misclassified) true_label_[static_cast<std::size_t>(image)] = false;
 }
 
 UnlearnState Unlearning::snapshot() const {
@@ -255,7 +259,8 @@ UnlearnResult Unlearning::loop(
         if (!step(trace)) break;
         const bool go_on = !on_step || on_step(trace, [this] { return snapshot(); });
         if (!go_on && !ended()) {
-            finish(Verdict::not_forgotten, concat("stopped from outside after step ", step_, " with ", standing()));
+            finish(Verdict::not_forgotten,
+                   concat("stopped from outside after step ", step_, " with ", text_of(standing())));
             break;
         }
     }
@@ -270,24 +275,18 @@ bool Unlearning::finish(Verdict verdict, std::string reason) {
     return true;
 }
 
-std::string Unlearning::standing() const {
-    return concat(forget_correct_, " of ", task_.images.dim(0), " images given their ", relabels() ? "new" : "true",
-                  " label");
+Standing Unlearning::standing() const {
+    return {.step = step_,
+            .goal_in_a_row = goal_in_a_row_,
+            .correct = forget_correct_,
+            .images = task_.images.dim(0),
+            .relabels = relabels(),
+            .seconds = seconds()};
 }
 
 bool Unlearning::ended() {
-    const StopRule& stop = options_.stop;
-    if (goal_in_a_row_ >= needed_in_a_row())
-        return finish(Verdict::forgotten,
-                      concat("the goal was met at step ", step_, ", ", goal_in_a_row_, " in a row, with ", standing()));
-    if (step_ >= stop.max_steps)
-        return finish(Verdict::not_forgotten,
-                      concat("the budget of ", stop.max_steps, " steps ended with ", standing()));
-    if (stop.max_seconds > 0 && step_ > 0 && seconds() >= stop.max_seconds)
-        return finish(Verdict::not_forgotten,
-                      concat("the budget of ", stop.max_seconds, " s ended after step ", step_, " with ", standing(),
-                             "; a run ended by time is not reproducible"));
-    return false;
+    const std::optional<Ending> end = ending(options_, standing());
+    return end && finish(end->verdict, end->reason);
 }
 
 // One optimizer step and the test of D_f after it. False when the run has diverged.
@@ -346,16 +345,10 @@ bool Unlearning::test(StepTrace& trace) {
     trace.forget_correct = forget_correct_;
     trace.mean_margin = evaluation_.mean_margin;
     trace.max_margin = evaluation_.max_margin;
-    goal_in_a_row_ = goal_met() ? goal_in_a_row_ + 1 : 0;
+    trace.recognised = image_set(true_label_);
+    goal_in_a_row_ = goal_met(options_, relabels(), evaluation_) ? goal_in_a_row_ + 1 : 0;
     trace.seconds = seconds();
     return true;
-}
-
-bool Unlearning::goal_met() const {
-    const double margin = options_.switches.stop_on_first_zero ? 0 : options_.stop.margin;
-    const Accuracy& accuracy = evaluation_.accuracy;
-    if (relabels()) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation_.min_margin >= margin);
-    return accuracy.correct == 0 && (margin <= 0 || evaluation_.max_margin <= -margin);
 }
 
 int64_t Unlearning::forget_begin(int64_t position) const {
