@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 
 #include "data/file.h"
@@ -7,8 +8,10 @@
 #include "tools/attack_options.h"
 #include "tools/command.h"
 #include "tools/progress.h"
+#include "tools/unlearn_inputs.h"
 #include "unlearn/protocol.h"
 #include "unlearn/run.h"
+#include "unlearn/run_manifest.h"
 
 namespace lethe::tools {
 namespace {
@@ -43,8 +46,11 @@ public:
 
 protected:
     int run() override;
+    // What the options say, loaded. Throws Error before anything is loaded where they make no sense.
+    std::unique_ptr<UnlearnInputs> load_inputs();
 
 private:
+    void resolve();
     void optimizer_options() {
         using Options = UnlearnOptions;
         run_options.unlearn = protocol_options(protocol_name);
@@ -92,7 +98,7 @@ private:
         });
     }
     Json switch_table() const;
-    void check_inputs(const RunDirectory& directory, const Dataset& train, const Dataset& test) const;
+    void check_inputs(const RunDirectory& directory, const Json& inputs) const;
     int report(const RunResult& result, const RunDirectory& directory);
 
     std::string forget = "random:0:16", methods_text = "neggrad,adv,imp,adv+imp";
@@ -108,13 +114,8 @@ Json UnlearnCommand::switch_table() const {
     return table;
 }
 
-// Content hashes of everything the run reads: a run is continued only with the very same bytes.
-void UnlearnCommand::check_inputs(const RunDirectory& directory, const Dataset& train, const Dataset& test) const {
-    const Json inputs{{"weights", weights_file},
-                      {"weights_sha256", weights_hash},
-                      {"train_sha256", train.hash()},
-                      {"test_sha256", test.hash()},
-                      {"switches", switch_table()}};
+// A run is continued only with the very same bytes.
+void UnlearnCommand::check_inputs(const RunDirectory& directory, const Json& inputs) const {
     if (!directory.has("inputs.json")) return directory.write_json("inputs.json", inputs);
     const Json before = directory.read_json("inputs.json");
     for (const auto& [key, value] : inputs.items())
@@ -122,7 +123,7 @@ void UnlearnCommand::check_inputs(const RunDirectory& directory, const Dataset& 
               "; the file has changed since, give another --out");
 }
 
-int UnlearnCommand::run() {
+void UnlearnCommand::resolve() {
     run_options.methods = split_list(methods_text);
     UnlearnOptions defaults = protocol_options(protocol_name);
     for (const auto& apply : presets) apply(defaults);
@@ -131,19 +132,41 @@ int UnlearnCommand::run() {
     run_options.unlearn.optimizer.decay_all = run_options.unlearn.switches.decay_all;
     run_options.unlearn.seed = run_options.seed = seed;
     run_options.attack = attack_options.resolved(seed);
-    run_options.validate();  // before anything is written
+    run_options.validate();
+}
 
-    const std::unique_ptr<Model> model = load_model();
+std::unique_ptr<UnlearnInputs> UnlearnCommand::load_inputs() {
+    resolve();
+    auto loaded = std::make_unique<UnlearnInputs>();
+    loaded->model = load_model();
     run_options.source_metadata = weights_metadata;
-    Dataset train = load_data(Split::train, *model), test = load_data(Split::test, *model);
-    if (run_options.unlearn.switches.utk_double_scale) train.pixel_scale = test.pixel_scale = 1.0f / 255.0f;
-    const std::vector<int64_t> forget_set = select_forget_set(forget, train, [&] {
-        const auto twin = fold_batchnorm(*model);
-        return evaluate(*twin, train, all_indices(train)).wrong;
-    });
+    loaded->options = run_options;
+    loaded->train = load_data(Split::train, *loaded->model);
+    loaded->test = load_data(Split::test, *loaded->model);
+    if (run_options.unlearn.switches.utk_double_scale)
+        loaded->train.pixel_scale = loaded->test.pixel_scale = 1.0f / 255.0f;
+    loaded->select_forget_set = [loaded = loaded.get(), expression = forget] {
+        return select_forget_set(expression, loaded->train, [&] {
+            const auto twin = fold_batchnorm(*loaded->model);
+            return evaluate(*twin, loaded->train, all_indices(loaded->train)).wrong;
+        });
+    };
+    loaded->config = resolved();
+    loaded->inputs = {{"weights", weights_file},
+                      {"weights_sha256", weights_hash},
+                      {"train_sha256", loaded->train.hash()},
+                      {"test_sha256", loaded->test.hash()},
+                      {"switches", switch_table()}};
+    return loaded;
+}
 
-    const RunDirectory directory(out, "unlearn", resolved(), free_keys());
-    check_inputs(directory, train, test);
+int UnlearnCommand::run() {
+    const std::unique_ptr<UnlearnInputs> loaded = load_inputs();
+    const Dataset& train = loaded->train;
+    const std::vector<int64_t> forget_set = loaded->select_forget_set();
+
+    const RunDirectory directory(out, "unlearn", loaded->config, free_keys());
+    check_inputs(directory, loaded->inputs);
     say(concat(device_line(), "; ", forget_set.size(), " of ", train.size(), " training images to forget; protocol ",
                protocol_name));
     const Json switch_values = switch_table();
@@ -154,7 +177,10 @@ int UnlearnCommand::run() {
     if (directory.resumed()) say("continuing " + out);
 
     TerminalReporter reporter(quiet);
-    return report(run_unlearning(*model, train, test, forget_set, run_options, directory, reporter), directory);
+    const RunResult result =
+        run_unlearning(*loaded->model, train, loaded->test, forget_set, run_options, directory, reporter);
+    write_manifest(directory, loaded->inputs);
+    return report(result, directory);
 }
 
 int UnlearnCommand::report(const RunResult& result, const RunDirectory& directory) {
@@ -172,7 +198,36 @@ int UnlearnCommand::report(const RunResult& result, const RunDirectory& director
     return code;
 }
 
+// Loads what the command would, and leaves it at that.
+class InputsOfUnlearn : public UnlearnCommand {
+public:
+    using UnlearnCommand::UnlearnCommand;
+    std::unique_ptr<UnlearnInputs> loaded;
+
+protected:
+    int run() override {
+        loaded = load_inputs();
+        return 0;
+    }
+};
+
 }  // namespace
+
+std::unique_ptr<UnlearnInputs> load_unlearn_inputs(const std::vector<std::string>& arguments) {
+    CLI::App root;
+    InputsOfUnlearn command(root);
+    std::vector<std::string> all{command.app().get_name()};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    all = expand_config(root, all);
+    std::reverse(all.begin(), all.end());  // CLI11 takes its vector from the back
+    try {
+        root.parse(all);
+    } catch (const CLI::ParseError& error) {
+        fail("config.json is none of lethe unlearn: ", error.what());
+    }
+    command.start();
+    return std::move(command.loaded);
+}
 
 std::unique_ptr<Command> make_unlearn(CLI::App& root) { return std::make_unique<UnlearnCommand>(root); }
 

@@ -19,6 +19,7 @@ inline constexpr int exit_error = 1;          // one sentence on standard error 
 inline constexpr int exit_usage = 2;          // the command line itself
 inline constexpr int exit_not_forgotten = 3;  // a method ended its budget with D_f still recognised
 inline constexpr int exit_diverged = 4;       // a method destroyed the model
+inline constexpr int exit_refused = 5;        // an audit found something that does not hold
 
 // The double that prints as the float does: 0.1, not 0.10000000149011612.
 double shortest(float value);
@@ -32,6 +33,7 @@ public:
     Command& operator=(const Command&) = delete;
 
     CLI::App& app() { return *app_; }
+    const CLI::App& app() const { return *app_; }
     // Applies --threads, --device and --precision, then calls run().
     int start();
 
@@ -112,6 +114,7 @@ std::unique_ptr<Command> make_eval(CLI::App& root);
 std::unique_ptr<Command> make_attack(CLI::App& root);
 std::unique_ptr<Command> make_importance(CLI::App& root);
 std::unique_ptr<Command> make_unlearn(CLI::App& root);
+std::unique_ptr<Command> make_audit(CLI::App& root);
 std::unique_ptr<Command> make_inspect(CLI::App& root);
 std::unique_ptr<Command> make_convert(CLI::App& root);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "data/dataset.h"
@@ -103,17 +104,16 @@ Proxies Distillation::proxies(int64_t step) const {
     const int64_t n = count_, height = forget_.dim(2), width = forget_.dim(3), channels = forget_.dim(1);
     // Items of a step: five for choices of rows and lambda, then one for each rectangle.
     const auto item = static_cast<uint64_t>(step) * static_cast<uint64_t>(n + 5);
-    const auto augmented = [&](Tensor images, uint64_t part) {
-        std::vector<uint64_t> items;
-        for (int64_t i = 0; i < n; ++i)
-            items.push_back((static_cast<uint64_t>(step) * 4 + part) * static_cast<uint64_t>(n) +
-                            static_cast<uint64_t>(i));
-        augment_crop_flip(images, items, shift_limit(height, width, 4), augment);
-        return images;
+    const auto augmented = [&](Tensor rows, uint64_t part) {  // part 0 or 1 of a step
+        const auto size = static_cast<uint64_t>(rows.dim(0));
+        std::vector<uint64_t> items(size);
+        std::iota(items.begin(), items.end(), (2 * static_cast<uint64_t>(step) + part) * size);
+        augment_crop_flip(rows, items, shift_limit(height, width, 4), augment);
+        return rows;
     };
     const int64_t pool = adversarial_.shape()[0], k = forget_.dim(0);
     const Tensor a = augmented(ImageRows(forget_).gather(draw_rows(random, item, k, 2 * n)), 0);
-    const Tensor b = augmented(adversarial_.gather(draw_rows(random, item + 1, pool, 2 * n)), 2);
+    const Tensor b = augmented(adversarial_.gather(draw_rows(random, item + 1, pool, 2 * n)), 1);
 
     Tensor images = Tensor::empty(forget_.shape().with_rows(3 * n));
     images.rows(0, n).copy_from(adversarial_.gather(draw_rows(random, item + 2, pool, n)));

@@ -55,6 +55,8 @@ struct PgdResult {
 PgdResult pgd(Model& twin, const Tensor& images, std::span<const int64_t> labels, const PgdOptions& options,
               const Tensor& start = {}, uint64_t first_row = 0, const std::function<void(int64_t)>& progress = {});
 
+inline constexpr int64_t attack_piece_bytes = int64_t{64} << 20;
+
 // pgd() on a pool larger than memory should hold: row i attacks image i % K of `images` [K,3,H,W] with labels[i]. The
 // rows go in pieces of at most `piece_bytes` of pixels, one after the other; take(rows) is given each piece's
 // adversarial images, in order. Rows and reports are those that pgd() makes of the repeated images, bit by bit.
@@ -62,7 +64,7 @@ PgdResult pgd(Model& twin, const Tensor& images, std::span<const int64_t> labels
 std::vector<PgdReport> attack_pool(Model& twin, const Tensor& images, std::span<const int64_t> labels,
                                    const PgdOptions& options, const std::function<void(const Tensor&)>& take,
                                    const std::function<void(int64_t)>& progress = {},
-                                   int64_t piece_bytes = int64_t{64} << 20);
+                                   int64_t piece_bytes = attack_piece_bytes);
 
 // A random target for each of `labels`, `repeats` times (repeat-major: all labels, then all again), from stream
 // Purpose::label. With `fallback`: drawn from all classes, and C/2 where the draw is the true label (the reference,

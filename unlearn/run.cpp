@@ -10,6 +10,7 @@
 #include "data/weights.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
+#include "unlearn/evidence.h"
 #include "unlearn/manifest.h"
 #include "unlearn/pictures.h"
 #include "unlearn/trace.h"
@@ -19,15 +20,6 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// Evenly spread, so that a limited D_r still covers the whole training set.
-std::vector<int64_t> at_most(const std::vector<int64_t>& indices, int64_t limit) {
-    const auto size = static_cast<int64_t>(indices.size());
-    if (limit <= 0 || size <= limit) return indices;
-    std::vector<int64_t> chosen;
-    for (int64_t i = 0; i < limit; ++i) chosen.push_back(indices[static_cast<std::size_t>(i * size / limit)]);
-    return chosen;
 }
 
 Json to_json(const Evaluation& evaluation) {
@@ -65,19 +57,6 @@ Verdict verdict_from(const std::string& text) {
     fail("result file: unknown verdict '", text, "'");
 }
 
-MethodResult result_from(const Json& json) {
-    MethodResult result;
-    result.method = json.at("method");
-    result.forget = evaluation_from(json.at("forget"));
-    result.retain = evaluation_from(json.at("retain"));
-    result.test = evaluation_from(json.at("test"));
-    if (result.method != "before") result.verdict = verdict_from(json.at("verdict"));
-    result.reason = json.at("reason");
-    result.steps = json.at("steps");
-    result.seconds = json.at("seconds");
-    return result;
-}
-
 // One call of run_unlearning().
 class Run {
 public:
@@ -87,7 +66,7 @@ public:
           train_(train),
           test_(test),
           forget_(forget),
-          retain_(at_most(complement(forget, train.size()), options.retain_limit)),
+          retain_(retained_indices(forget, train.size(), options.retain_limit)),
           options_(options),
           directory_(directory),
           reporter_(reporter) {
@@ -98,17 +77,15 @@ public:
     RunResult execute();
 
 private:
-    void write_forget_set();
     MethodResult before();
+    void write_evidence(Model& model, const MethodResult& result, const std::vector<StepTrace>& trace);
     void evaluate_sets(Model& model, MethodResult& result);
     Evaluation evaluate_set(const std::string& phase, Model& twin, const Dataset& data,
                             const std::vector<int64_t>& indices);
-    std::vector<int64_t> choose_relabels();
     void attack(RunResult& run);
     void importance(RunResult& run);
     MethodResult unlearn_with(const Method& method);
     UnlearnResult run_steps(const Method& method, Model& model, std::vector<StepTrace>& trace);
-    void write_tables(const RunResult& run);
 
     Model& model_;
     const Dataset &train_, &test_;
@@ -118,6 +95,8 @@ private:
     const RunDirectory& directory_;
     Reporter& reporter_;
     ForgetTask task_;
+    MethodResult before_;
+    std::vector<ImageView> views_before_;  // of D_f
     std::unique_ptr<Model> twin_;
     std::vector<std::pair<std::string, std::vector<StepTrace>>> traces_;
 };
@@ -129,10 +108,12 @@ RunResult Run::execute() {
                            [&](const std::string& name) { return wants(find_method(name)); });
     };
     twin_ = fold_batchnorm(model_);
-    write_forget_set();
-    run.rows.push_back(before());
+    views_before_ = views_of(predict(*twin_, task_.images), task_.labels);
+    directory_.write_json("forget_set.json", forget_set_json(train_, forget_));
+    before_ = before();
+    run.rows.push_back(before_);
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
-        task_.relabels = choose_relabels();
+        task_.relabels = new_labels(*twin_, train_, task_, options_);
     if (any([](const Method& method) { return method.needs_attack(); })) attack(run);
     twin_.reset();  // only relabels and the attack look through it
     // What one phase asked memory for is of no use to the next.
@@ -143,26 +124,11 @@ RunResult Run::execute() {
         return_memory();
         run.rows.push_back(unlearn_with(find_method(name)));
     }
-    write_tables(run);
     write_trace_chart(directory_.file("trace.png"), traces_, static_cast<int64_t>(forget_.size()));
-    std::vector<ResultBars> bars;
-    for (const MethodResult& row : run.rows)
-        bars.push_back(
-            {row.method, row.forget.accuracy.percent(), row.retain.accuracy.percent(), row.test.accuracy.percent()});
-    write_result_bars(directory_.file("results.png"), bars);
+    write_result_bars(directory_.file("results.png"), result_bars(run.rows));
+    write_text(directory_.file("results.csv"), results_csv(run.rows));
+    directory_.write_json("results.json", results_json(run.rows));  // last: its presence says that the run is complete
     return run;
-}
-
-void Run::write_forget_set() {
-    Json images = Json::array();
-    for (const int64_t index : forget_) {
-        const auto label = static_cast<std::size_t>(train_.labels[static_cast<std::size_t>(index)]);
-        images.push_back({{"index", index},
-                          {"label", label},
-                          {"class", train_.class_names[label]},
-                          {"sha256", sha256(train_.image_bytes(index))}});
-    }
-    directory_.write_json("forget_set.json", {{"data", train_.source}, {"images", images}});
 }
 
 Evaluation Run::evaluate_set(const std::string& phase, Model& twin, const Dataset& data,
@@ -193,36 +159,8 @@ MethodResult Run::before() {
     return result;
 }
 
-std::vector<int64_t> Run::choose_relabels() {
-    const int64_t classes = model_.spec().classes;
-    if (options_.relabel == "random") return draw_targets(task_.labels, 1, classes, false, options_.seed);
-    std::vector<int64_t> relabels;
-    if (options_.relabel == "second") {
-        const Tensor logits = predict(*twin_, task_.images);
-        for (int64_t i = 0; i < logits.dim(0); ++i) {
-            const float* row = logits.data() + i * classes;
-            int64_t best = -1;
-            for (int64_t c = 0; c < classes; ++c)
-                if (c != task_.labels[static_cast<std::size_t>(i)] && (best < 0 || row[c] > row[best])) best = c;
-            relabels.push_back(best);
-        }
-        return relabels;
-    }
-    const auto found = std::find(train_.class_names.begin(), train_.class_names.end(), options_.relabel);
-    check(found != train_.class_names.end(), "relabel: '", options_.relabel,
-          "' must be random, second or the name of a class");
-    return std::vector<int64_t>(task_.labels.size(), found - train_.class_names.begin());
-}
-
 void Run::attack(RunResult& run) {
-    const Switches& switches = options_.unlearn.switches;
-    const int64_t classes =
-        switches.attack_classes > 0 ? std::min(switches.attack_classes, model_.spec().classes) : model_.spec().classes;
-    const std::vector<int64_t> targets =
-        draw_targets(task_.labels, options_.repeats, classes, switches.label_fallback, options_.seed);
-    std::vector<int64_t> rows;  // repeat-major, as the targets
-    for (int64_t repeat = 0; repeat < options_.repeats; ++repeat)
-        rows.insert(rows.end(), forget_.begin(), forget_.end());
+    const std::vector<int64_t> targets = attack_targets(task_.labels, model_.spec().classes, options_);
     task_.adversarial_labels = targets;
 
     if (directory_.has("attack.json")) {
@@ -231,36 +169,23 @@ void Run::attack(RunResult& run) {
         return;
     }
     const auto start = std::chrono::steady_clock::now();
-    reporter_.begin("attack", static_cast<int64_t>(rows.size()), "images");
+    reporter_.begin("attack", static_cast<int64_t>(targets.size()), "images");
     const std::vector<PgdReport> reports =
         attack_to_file(directory_.file("adversarial.safetensors"), *twin_, task_.images, targets, options_.attack,
                        [&](int64_t done) { reporter_.progress(done, ""); });
     run.attack_seconds = seconds_since(start);
-    Json report = Json::array();
-    int64_t hits = 0, own_label = 0;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        const PgdReport& row = reports[i];
-        hits += row.success ? 1 : 0;
+    int64_t own_label = 0;
+    for (std::size_t i = 0; i < targets.size(); ++i)
         own_label += targets[i] == task_.labels[i % task_.labels.size()] ? 1 : 0;
-        report.push_back({{"index", rows[i]},
-                          {"target", targets[i]},
-                          {"predicted", row.predicted},
-                          {"hit", row.success},
-                          {"loss", row.loss},
-                          {"margin", row.margin},
-                          {"norm", row.norm},
-                          {"low", row.low},
-                          {"high", row.high}});
-    }
-    reporter_.end(concat(hits, " of ", rows.size(), " reached their target"));
+    const Json report = attack_json(forget_, targets, reports, run.attack_seconds);
+    reporter_.end(concat(report.at("hits").get<int64_t>(), " of ", targets.size(), " reached their target"));
     if (own_label > 0)
         reporter_.note(
             concat(own_label, " adversarial images were given their own true label (switch label-fallback)"));
     task_.adversarial = RowFile(directory_.file("adversarial.safetensors"));
     write_attack_sheet(directory_.file("attack.png"), task_.images, task_.labels, task_.adversarial, targets, reports,
                        train_.class_names);
-    directory_.write_json("attack.json",
-                          {{"seconds", run.attack_seconds}, {"hits", hits}, {"rows", rows.size()}, {"report", report}});
+    directory_.write_json("attack.json", report);
 }
 
 void Run::importance(RunResult& run) {
@@ -269,16 +194,9 @@ void Run::importance(RunResult& run) {
         task_.penalty = penalty_weights(read_weights(directory_.file("importance.safetensors")).state());
         return;
     }
-    const Switches& switches = options_.unlearn.switches;
     reporter_.begin("importance", 0, "");
     const auto start = std::chrono::steady_clock::now();
-    const StateDict omega = mas_importance(
-        model_, task_.images,
-        {.form = switches.imp_batch_abs ? ImportanceOptions::Form::batch_mean : ImportanceOptions::Form::per_sample,
-         .squared = !switches.imp_unsquared,
-         .batch_statistics = switches.imp_train_bn,
-         .keep_gradients = switches.imp_no_zero_grad && switches.imp_batch_abs,  // per sample there is nothing to keep
-         .batch_size = options_.unlearn.forget_batch});
+    const StateDict omega = mas_importance(model_, task_.images, importance_options(options_.unlearn));
     run.importance_seconds = seconds_since(start);
     std::vector<std::string> degenerate;
     task_.penalty = penalty_weights(omega, &degenerate);
@@ -312,6 +230,13 @@ UnlearnResult Run::run_steps(const Method& method, Model& model, std::vector<Ste
         resume);
 }
 
+void Run::write_evidence(Model& model, const MethodResult& result, const std::vector<StepTrace>& trace) {
+    const std::vector<ImageView> after = views_of(predict(*fold_batchnorm(model), task_.images), task_.labels);
+    directory_.write_json(result.method + "/dossier.json", dossier_json(train_, forget_, views_before_, after, trace));
+    directory_.write_json(result.method + "/collateral.json",
+                          collateral_json({train_, before_.retain, result.retain}, {test_, before_.test, result.test}));
+}
+
 MethodResult Run::unlearn_with(const Method& method) {
     const std::string done = method.name + "/result.json";
     const std::filesystem::path trace_file = directory_.file(method.name + "/trace.jsonl");
@@ -334,37 +259,16 @@ MethodResult Run::unlearn_with(const Method& method) {
     result.steps = outcome.steps;
     result.seconds = outcome.seconds;
     evaluate_sets(*model, result);
-    const bool finite = result.forget.finite && result.retain.finite && result.test.finite;
-    if (!finite || collapsed(result.retain.accuracy.correct, result.retain.accuracy.total, model->spec().classes)) {
-        result.verdict = Verdict::diverged;
-        result.reason = finite ? "retained accuracy is near chance: the classifier collapsed" : "logits are not finite";
-    }
-    Metadata manifest = manifest_of(model->spec());
-    manifest["lethe.unlearned"] = method.name;
-    for (const auto& [key, value] : options_.source_metadata)
-        if (key.starts_with("lethe.trained_") || key == "lethe.class_names") manifest[key] = value;
-    write_weights(directory_.file(method.name + "/weights.safetensors"), model->state(), manifest);
+    note_divergence(result, model->spec().classes);
+    write_evidence(*model, result, trace);
+    write_weights(directory_.file(method.name + "/weights.safetensors"), model->state(),
+                  unlearned_metadata(model->spec(), method.name, options_.source_metadata));
     Json json = lethe::to_json(result);
     json["weights_sha256"] = sha256_file(directory_.file(method.name + "/weights.safetensors"));
     directory_.write_json(done, json);
     std::filesystem::remove(directory_.file(method.name + "/checkpoint.safetensors"));
     traces_.emplace_back(method.name, std::move(trace));
     return result;
-}
-
-void Run::write_tables(const RunResult& run) {
-    Json list = Json::array();
-    std::string csv = "method,D_f,D_r,D_test,verdict,steps,seconds\n";
-    for (const MethodResult& row : run.rows) {
-        Json entry = lethe::to_json(row);
-        for (const char* set : {"forget", "retain", "test"}) entry[set].erase("wrong");
-        list.push_back(entry);
-        csv += concat(row.method, ",", row.forget.accuracy.percent(), ",", row.retain.accuracy.percent(), ",",
-                      row.test.accuracy.percent(), ",", entry["verdict"].get<std::string>(), ",", row.steps, ",",
-                      row.seconds, "\n");
-    }
-    directory_.write_json("results.json", list);
-    write_text(directory_.file("results.csv"), csv);
 }
 
 }  // namespace
@@ -381,6 +285,140 @@ Json to_json(const MethodResult& result) {
             {"forget", to_json(result.forget)},
             {"retain", to_json(result.retain)},
             {"test", to_json(result.test)}};
+}
+
+MethodResult result_from(const Json& json) {
+    MethodResult result;
+    result.method = json.at("method");
+    result.forget = evaluation_from(json.at("forget"));
+    result.retain = evaluation_from(json.at("retain"));
+    result.test = evaluation_from(json.at("test"));
+    if (result.method != "before") result.verdict = verdict_from(json.at("verdict"));
+    result.reason = json.at("reason");
+    result.steps = json.at("steps");
+    result.seconds = json.at("seconds");
+    return result;
+}
+
+Json results_json(const std::vector<MethodResult>& rows) {
+    Json list = Json::array();
+    for (const MethodResult& row : rows) {
+        Json entry = to_json(row);
+        for (const char* set : {"forget", "retain", "test"}) entry[set].erase("wrong");
+        list.push_back(entry);
+    }
+    return list;
+}
+
+std::string results_csv(const std::vector<MethodResult>& rows) {
+    std::string csv = "method,D_f,D_r,D_test,verdict,steps,seconds\n";
+    for (const MethodResult& row : rows)
+        csv += concat(row.method, ",", row.forget.accuracy.percent(), ",", row.retain.accuracy.percent(), ",",
+                      row.test.accuracy.percent(), ",", row.method == "before" ? "before" : name(row.verdict), ",",
+                      row.steps, ",", row.seconds, "\n");
+    return csv;
+}
+
+std::vector<ResultBars> result_bars(const std::vector<MethodResult>& rows) {
+    std::vector<ResultBars> bars;
+    for (const MethodResult& row : rows)
+        bars.push_back(
+            {row.method, row.forget.accuracy.percent(), row.retain.accuracy.percent(), row.test.accuracy.percent()});
+    return bars;
+}
+
+Json forget_set_json(const Dataset& train, const std::vector<int64_t>& forget) {
+    Json images = Json::array();
+    for (const int64_t index : forget) {
+        const auto label = static_cast<std::size_t>(train.labels[static_cast<std::size_t>(index)]);
+        images.push_back({{"index", index},
+                          {"label", label},
+                          {"class", train.class_names[label]},
+                          {"sha256", sha256(train.image_bytes(index))}});
+    }
+    return {{"data", train.source}, {"images", images}};
+}
+
+Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>& targets,
+                 const std::vector<PgdReport>& reports, double seconds) {
+    Json report = Json::array();
+    int64_t hits = 0;
+    for (std::size_t i = 0; i < reports.size(); ++i) {
+        const PgdReport& row = reports[i];
+        hits += row.success ? 1 : 0;
+        report.push_back({{"index", forget[i % forget.size()]},
+                          {"target", targets[i]},
+                          {"predicted", row.predicted},
+                          {"hit", row.success},
+                          {"loss", row.loss},
+                          {"margin", row.margin},
+                          {"norm", row.norm},
+                          {"low", row.low},
+                          {"high", row.high}});
+    }
+    return {{"seconds", seconds}, {"hits", hits}, {"rows", reports.size()}, {"report", report}};
+}
+
+std::vector<int64_t> retained_indices(const std::vector<int64_t>& forget, int64_t size, int64_t limit) {
+    const std::vector<int64_t> all = complement(forget, size);
+    const auto count = static_cast<int64_t>(all.size());
+    if (limit <= 0 || count <= limit) return all;
+    std::vector<int64_t> chosen;
+    for (int64_t i = 0; i < limit; ++i) chosen.push_back(all[static_cast<std::size_t>(i * count / limit)]);
+    return chosen;
+}
+
+std::vector<int64_t> attack_targets(const std::vector<int64_t>& labels, int64_t classes, const RunOptions& options) {
+    const Switches& switches = options.unlearn.switches;
+    return draw_targets(labels, options.repeats,
+                        switches.attack_classes > 0 ? std::min(switches.attack_classes, classes) : classes,
+                        switches.label_fallback, options.seed);
+}
+
+std::vector<int64_t> new_labels(Model& twin, const Dataset& train, const ForgetTask& task, const RunOptions& options) {
+    const int64_t classes = twin.spec().classes;
+    if (options.relabel == "random") return draw_targets(task.labels, 1, classes, false, options.seed);
+    std::vector<int64_t> relabels;
+    if (options.relabel == "second") {
+        const Tensor logits = predict(twin, task.images);
+        for (int64_t i = 0; i < logits.dim(0); ++i) {
+            const float* row = logits.data() + i * classes;
+            int64_t best = -1;
+            for (int64_t c = 0; c < classes; ++c)
+                if (c != task.labels[static_cast<std::size_t>(i)] && (best < 0 || row[c] > row[best])) best = c;
+            relabels.push_back(best);
+        }
+        return relabels;
+    }
+    const auto found = std::find(train.class_names.begin(), train.class_names.end(), options.relabel);
+    check(found != train.class_names.end(), "relabel: '", options.relabel,
+          "' must be random, second or the name of a class");
+    return std::vector<int64_t>(task.labels.size(), found - train.class_names.begin());
+}
+
+ImportanceOptions importance_options(const UnlearnOptions& options) {
+    const Switches& switches = options.switches;
+    return {.form = switches.imp_batch_abs ? ImportanceOptions::Form::batch_mean : ImportanceOptions::Form::per_sample,
+            .squared = !switches.imp_unsquared,
+            .batch_statistics = switches.imp_train_bn,
+            .keep_gradients = switches.imp_no_zero_grad && switches.imp_batch_abs,  // per sample nothing is to be kept
+            .batch_size = options.forget_batch};
+}
+
+Metadata unlearned_metadata(const ModelSpec& spec, const std::string& method, const Metadata& source) {
+    Metadata manifest = manifest_of(spec);
+    manifest["lethe.unlearned"] = method;
+    for (const auto& [key, value] : source)
+        if (key.starts_with("lethe.trained_") || key == "lethe.class_names") manifest[key] = value;
+    return manifest;
+}
+
+bool note_divergence(MethodResult& result, int64_t classes) {
+    const bool finite = result.forget.finite && result.retain.finite && result.test.finite;
+    if (finite && !collapsed(result.retain.accuracy.correct, result.retain.accuracy.total, classes)) return false;
+    result.verdict = Verdict::diverged;
+    result.reason = finite ? "retained accuracy is near chance: the classifier collapsed" : "logits are not finite";
+    return true;
 }
 
 void RunOptions::validate() const {

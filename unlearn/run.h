@@ -9,6 +9,7 @@
 #include "data/weights.h"
 #include "unlearn/metrics.h"
 #include "unlearn/pgd.h"
+#include "unlearn/pictures.h"
 #include "unlearn/run_directory.h"
 #include "unlearn/unlearn.h"
 
@@ -54,7 +55,28 @@ struct MethodResult {
     int64_t steps = 0;
     double seconds = 0;  // unlearning alone: without attack, importance and evaluation of D_r and D_test
 };
-Json to_json(const MethodResult& result);
+// Calls the model diverged where its logits are not finite or its retained accuracy is near chance; true when so.
+bool note_divergence(MethodResult& result, int64_t classes);
+
+// What the files of a run hold, for those who write them and for those who check them.
+Json to_json(const MethodResult& result);    // before.json, METHOD/result.json (without weights_sha256)
+MethodResult result_from(const Json& json);  // its inverse; throws Error or Json::exception for anything else
+Json results_json(const std::vector<MethodResult>& rows);
+std::string results_csv(const std::vector<MethodResult>& rows);
+std::vector<ResultBars> result_bars(const std::vector<MethodResult>& rows);  // of results.png
+// Of METHOD/weights.safetensors; `source` is that of the weights before.
+Metadata unlearned_metadata(const ModelSpec& spec, const std::string& method, const Metadata& source);
+Json forget_set_json(const Dataset& train, const std::vector<int64_t>& forget);
+Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>& targets,
+                 const std::vector<PgdReport>& reports, double seconds);
+
+// What follows from the options and D_f alone. Labels are in D_f's order; targets repeat-major, as draw_targets().
+// The images of D_r that are evaluated, ascending: all, or `limit` evenly spread, so that they still cover all of it.
+std::vector<int64_t> retained_indices(const std::vector<int64_t>& forget, int64_t size, int64_t limit);
+std::vector<int64_t> attack_targets(const std::vector<int64_t>& labels, int64_t classes, const RunOptions& options);
+// y* of the relabel methods; `twin` is the untouched model. Throws Error for a class that there is not.
+std::vector<int64_t> new_labels(Model& twin, const Dataset& train, const ForgetTask& task, const RunOptions& options);
+ImportanceOptions importance_options(const UnlearnOptions& options);
 
 struct RunResult {
     std::vector<MethodResult> rows;  // "before" first
@@ -63,7 +85,8 @@ struct RunResult {
 
 // Runs everything that is not yet in `directory`. `model` stays as it is; each method starts from a copy of it.
 // Writes: forget_set.json, before.json, adversarial.safetensors + attack.json + attack.png, importance.safetensors +
-// importance.json, METHOD/{trace.jsonl,checkpoint.safetensors,weights.safetensors,result.json}, trace.png,
+// importance.json, METHOD/{trace.jsonl,checkpoint.safetensors,weights.safetensors,dossier.json,collateral.json,
+// result.json}, trace.png,
 // results.json, results.csv.
 RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
                          const RunOptions& options, const RunDirectory& directory, Reporter& reporter);

@@ -79,6 +79,10 @@ RunDirectory::RunDirectory(const std::filesystem::path& path, const std::string&
     write_json(config_file, full);  // last: its presence says that the directory is a run
 }
 
+RunDirectory::RunDirectory(const std::filesystem::path& path) : path_(path), resumed_(true) {
+    check(is_folder(path), "run directory ", path.string(), " is no folder; give the --out of a lethe unlearn");
+}
+
 bool RunDirectory::has(const std::string& name) const { return std::filesystem::exists(file(name)); }
 
 void RunDirectory::write_json(const std::string& name, const Json& value) const {

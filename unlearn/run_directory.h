@@ -22,6 +22,8 @@ public:
     // `free_keys` may differ (threads, output verbosity: they change no result).
     RunDirectory(const std::filesystem::path& path, const std::string& command, const Json& config,
                  const std::vector<std::string>& free_keys);
+    // Opens a run to read it; nothing is written. Throws Error when `path` is no folder.
+    explicit RunDirectory(const std::filesystem::path& path);
 
     const std::filesystem::path& path() const { return path_; }
     std::filesystem::path file(const std::string& name) const { return path_ / name; }

@@ -22,6 +22,7 @@ Json to_json(const StepTrace& step) {
             {"forget_correct", step.forget_correct},
             {"mean_margin", step.mean_margin},
             {"max_margin", step.max_margin},
+            {"recognised", step.recognised},
             {"lr", step.lr},
             {"seconds", step.seconds}};
 }
@@ -39,6 +40,7 @@ StepTrace step_from(const Json& json) {
             .forget_correct = json.at("forget_correct"),
             .mean_margin = number("mean_margin"),
             .max_margin = number("max_margin"),
+            .recognised = json.at("recognised"),
             .lr = number("lr"),
             .seconds = number("seconds")};
 }

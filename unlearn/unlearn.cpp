@@ -4,7 +4,6 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <numeric>
 
@@ -12,29 +11,13 @@
 #include "nn/layers.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
-#include "tensor/step_graph.h"
+#include "unlearn/image_set.h"
 #include "unlearn/metrics.h"
+#include "unlearn/step_terms.h"
+#include "unlearn/stop.h"
 
 namespace lethe {
 namespace {
-
-// Images with labels, ready for one forward pass.
-struct Batch {
-    Tensor images, labels;
-    int64_t size() const { return images.dim(0); }
-};
-
-// The rows named in `order`, in memory of their own.
-Batch gather(const ImageRows& images, std::span<const int64_t> labels, std::span<const int64_t> order) {
-    std::vector<int64_t> chosen;
-    for (const int64_t row : order) chosen.push_back(labels[static_cast<std::size_t>(row)]);
-    return {images.gather(order), Tensor::from_int64({static_cast<int64_t>(order.size())}, chosen)};
-}
-
-Batch slice(const ImageRows& images, std::span<const int64_t> labels, int64_t begin, int64_t end) {
-    const auto first = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(end - begin);
-    return {images.rows(begin, end), Tensor::from_int64({end - begin}, labels.subspan(first, count))};
-}
 
 // Infinity and NaN are the floats whose exponent bits are all set; in integers the scan is vectorised.
 bool all_finite(std::span<const float> values) {
@@ -66,21 +49,6 @@ double mean_of(const Tensor& values) {
     const Tensor here = values.cpu();
     const std::span<const float> all = here.values();
     return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
-}
-
-// 1 for the rows whose label's logit is not yet `margin` below the largest other one, 0 for the others.
-std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin) {
-    std::vector<float> rows;
-    for (int64_t i = 0; i < logits.dim(0); ++i) {
-        const auto logit = logits.values().subspan(static_cast<std::size_t>(i * logits.dim(1)),
-                                                   static_cast<std::size_t>(logits.dim(1)));
-        const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(i)]);
-        float other = -std::numeric_limits<float>::infinity();
-        for (std::size_t c = 0; c < logit.size(); ++c)
-            if (c != label) other = std::max(other, logit[c]);
-        rows.push_back(double{logit[label]} - double{other} < -margin ? 0.0f : 1.0f);
-    }
-    return rows;
 }
 
 void check_labels(const std::vector<int64_t>& labels, const Shape& images, int64_t classes, const char* what) {
@@ -117,43 +85,6 @@ OptimizerSpec optimizer_of(const Method& method, const UnlearnOptions& options) 
     return spec;
 }
 
-// One term of a step's loss, with what it reads and writes at addresses that stay, so that it can be recorded.
-struct Term {
-    explicit Term(Backend& device) : graph(device) {}
-
-    // Brings a batch to the device. Rows that are not `recognised` do not count; empty: all do.
-    void load(const Batch& batch, std::span<const float> recognised, Device device);
-
-    Tensor images, labels;
-    Tensor active;  // 1 for the rows that count
-    Tensor loss;    // [N], cross entropy
-    Tensor target;  // [N,C], of distillation
-    Tensor logits;
-    StepGraph graph;
-};
-
-// By rows and weight: the last batch of a pass may be smaller.
-using Terms = std::map<std::pair<int64_t, double>, Term>;
-
-void Term::load(const Batch& batch, std::span<const float> recognised, Device device) {
-    const Tensor rows = recognised.empty() ? Tensor::full({batch.size()}, 1.0f)
-                                           : Tensor::from_nchw({static_cast<int64_t>(recognised.size())}, recognised);
-    if (device == Device::cpu) {
-        images = batch.images;
-        labels = batch.labels;
-        active = rows;
-        return;
-    }
-    if (!images.defined()) {
-        images = Tensor::empty(batch.images.shape(), DType::float32, device);
-        labels = Tensor::empty(batch.labels.shape(), DType::int64, device);
-        active = Tensor::empty(rows.shape(), DType::float32, device);
-    }
-    images.copy_from(batch.images);
-    labels.copy_from(batch.labels);
-    active.copy_from(rows);
-}
-
 // The loop's state. Which images a step uses follows from its number alone, so a checkpoint holds no positions.
 class Unlearning {
 public:
@@ -186,15 +117,14 @@ private:
     bool test(StepTrace& trace);
     bool ended();
     bool finish(Verdict verdict, std::string reason);
-    bool goal_met() const;
-    std::string standing() const;
+    Standing standing() const;
     int64_t forget_begin(int64_t position) const;
-    Batch forget_batch(int64_t position) const;
+    StepBatch forget_batch(int64_t position) const;
     double add_forget_gradient(int64_t position, double weight);
-    Batch adversarial_batch(int64_t position);
-    Batch with_views(const Batch& batch, std::vector<float>& recognised, StepTrace& trace);
+    StepBatch adversarial_batch(int64_t position);
+    StepBatch with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace);
     double add_distillation_gradient();
-    double add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised = {});
+    double add_gradient(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {});
     Var forward(const Tensor& images);  // logits, under BatchNorm's mode of the steps
     double seconds() const;
     UnlearnState snapshot() const;
@@ -205,7 +135,6 @@ private:
                                     : options_.stop.margin;
     }
     bool relabels() const { return method_.objective == Objective::relabel; }
-    int64_t needed_in_a_row() const { return options_.switches.stop_on_first_zero ? 1 : options_.stop.in_a_row; }
 
     Model& model_;
     const Method& method_;
@@ -223,6 +152,7 @@ private:
 
     int64_t step_ = 0, goal_in_a_row_ = 0;
     int64_t forget_correct_ = 0;
+    std::vector<bool> true_label_;   // images of D_f given it
     Evaluation evaluation_;          // of D_f, by the model as it is now
     std::vector<float> recognised_;  // 1 for the images of D_f that are not yet forgotten by the margin
     double seconds_before_ = 0;
@@ -247,6 +177,9 @@ void Unlearning::test_forget_set() {
     evaluation_ = evaluate_logits(logits, labels_);
     recognised_ = still_recognised(logits, labels_, forget_margin());
     forget_correct_ = evaluation_.accuracy.correct;
+    const std::vector<int64_t> misclassified = evaluate_logits(logits, task_.labels).wrong;
+    true_label_.assign(task_.labels.size(), true);
+    for (const int64_t image : misclassified) true_label_[static_cast<std::size_t>(image)] = false;
 }
 
 UnlearnState Unlearning::snapshot() const {
@@ -270,7 +203,8 @@ UnlearnResult Unlearning::loop(
         if (!step(trace)) break;
         const bool go_on = !on_step || on_step(trace, [this] { return snapshot(); });
         if (!go_on && !ended()) {
-            finish(Verdict::not_forgotten, concat("stopped from outside after step ", step_, " with ", standing()));
+            finish(Verdict::not_forgotten,
+                   concat("stopped from outside after step ", step_, " with ", text_of(standing())));
             break;
         }
     }
@@ -285,24 +219,18 @@ bool Unlearning::finish(Verdict verdict, std::string reason) {
     return true;
 }
 
-std::string Unlearning::standing() const {
-    return concat(forget_correct_, " of ", task_.images.dim(0), " images given their ", relabels() ? "new" : "true",
-                  " label");
+Standing Unlearning::standing() const {
+    return {.step = step_,
+            .goal_in_a_row = goal_in_a_row_,
+            .correct = forget_correct_,
+            .images = task_.images.dim(0),
+            .relabels = relabels(),
+            .seconds = seconds()};
 }
 
 bool Unlearning::ended() {
-    const StopRule& stop = options_.stop;
-    if (goal_in_a_row_ >= needed_in_a_row())
-        return finish(Verdict::forgotten,
-                      concat("the goal was met at step ", step_, ", ", goal_in_a_row_, " in a row, with ", standing()));
-    if (step_ >= stop.max_steps)
-        return finish(Verdict::not_forgotten,
-                      concat("the budget of ", stop.max_steps, " steps ended with ", standing()));
-    if (stop.max_seconds > 0 && step_ > 0 && seconds() >= stop.max_seconds)
-        return finish(Verdict::not_forgotten,
-                      concat("the budget of ", stop.max_seconds, " s ended after step ", step_, " with ", standing(),
-                             "; a run ended by time is not reproducible"));
-    return false;
+    const std::optional<Ending> end = ending(options_, standing());
+    return end && finish(end->verdict, end->reason);
 }
 
 // One optimizer step and the test of D_f after it. False when the run has diverged.
@@ -330,7 +258,7 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
     if (method_.distillation) {
         trace.distillation = add_distillation_gradient();
         std::vector<float> recognised(recognised_.begin() + forget_begin(step_), recognised_.end());
-        Batch batch = forget_batch(step_);
+        StepBatch batch = forget_batch(step_);
         recognised.resize(static_cast<std::size_t>(batch.size()));
         if (method_.views) batch = with_views(batch, recognised, trace);
         trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
@@ -342,7 +270,7 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
         return;
     }
     const int64_t rows = task_.adversarial.shape()[0], size = options_.adversarial_batch;
-    const Batch adversarial = adversarial_batch(step_);
+    const StepBatch adversarial = adversarial_batch(step_);
     const int64_t position = step_ % ((rows + size - 1) / size);  // zip(adversarial, cycle(D_f)) starts anew each pass
     const auto forget_size = static_cast<double>(forget_batch(position).size());
     const double share = forget_size / (forget_size + static_cast<double>(adversarial.size()));
@@ -357,14 +285,14 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
 // pushed on without bound, which only damages the model. Unless the switch asks for it, the log-odds log(p_y / (1 -
 // p_y)) are lowered instead, averaged over the images that are still recognised.
 double Unlearning::add_forget_gradient(int64_t position, double weight) {
-    const Batch batch = forget_batch(position);
+    const StepBatch batch = forget_batch(position);
     if (relabels() || options_.switches.plain_ce) return add_gradient(forget_, batch, weight);
     return add_gradient(forget_, batch, -weight,
                         std::span(recognised_.data() + forget_begin(position), static_cast<std::size_t>(batch.size())));
 }
 
 // The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
-Batch Unlearning::with_views(const Batch& batch, std::vector<float>& recognised, StepTrace& trace) {
+StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace) {
     const int64_t copies = options_.distill.views, rows = batch.size();
     constexpr float noise = 0.03f;
     const Random random(options_.seed, Purpose::view);
@@ -411,16 +339,10 @@ bool Unlearning::test(StepTrace& trace) {
     trace.forget_correct = forget_correct_;
     trace.mean_margin = evaluation_.mean_margin;
     trace.max_margin = evaluation_.max_margin;
-    goal_in_a_row_ = goal_met() ? goal_in_a_row_ + 1 : 0;
+    trace.recognised = image_set(true_label_);
+    goal_in_a_row_ = goal_met(options_, relabels(), evaluation_) ? goal_in_a_row_ + 1 : 0;
     trace.seconds = seconds();
     return true;
-}
-
-bool Unlearning::goal_met() const {
-    const double margin = options_.switches.stop_on_first_zero ? 0 : options_.stop.margin;
-    const Accuracy& accuracy = evaluation_.accuracy;
-    if (relabels()) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation_.min_margin >= margin);
-    return accuracy.correct == 0 && (margin <= 0 || evaluation_.max_margin <= -margin);
 }
 
 int64_t Unlearning::forget_begin(int64_t position) const {
@@ -428,18 +350,18 @@ int64_t Unlearning::forget_begin(int64_t position) const {
     return position % batches * size;
 }
 
-Batch Unlearning::forget_batch(int64_t position) const {
+StepBatch Unlearning::forget_batch(int64_t position) const {
     const int64_t begin = forget_begin(position);
-    return slice(task_.images, labels_, begin, std::min(task_.images.dim(0), begin + options_.forget_batch));
+    return slice_batch(task_.images, labels_, begin, std::min(task_.images.dim(0), begin + options_.forget_batch));
 }
 
 // Batches do not span the end of a pass.
-Batch Unlearning::adversarial_batch(int64_t position) {
+StepBatch Unlearning::adversarial_batch(int64_t position) {
     const int64_t rows = task_.adversarial.shape()[0], size = options_.adversarial_batch;
     const int64_t batches = (rows + size - 1) / size, pass = position / batches;
     const int64_t begin = position % batches * size, end = std::min(rows, begin + size);
     if (!options_.shuffle && !options_.switches.adv_order_batch)
-        return slice(task_.adversarial, task_.adversarial_labels, begin, end);
+        return slice_batch(task_.adversarial, task_.adversarial_labels, begin, end);
     if (pass != pass_) {
         pass_ = pass;
         pass_order_ = order_;
@@ -450,7 +372,7 @@ Batch Unlearning::adversarial_batch(int64_t position) {
                 pass_order_[i] = order_[static_cast<std::size_t>(shuffled[i])];
         }
     }
-    return gather(
+    return gather_batch(
         task_.adversarial, task_.adversarial_labels,
         std::span(pass_order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
 }
@@ -458,7 +380,8 @@ Batch Unlearning::adversarial_batch(int64_t position) {
 // Adds the gradient of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it
 // marks; returns mean CE. Each batch has its own forward and backward pass: with batch statistics, BatchNorm must not
 // see the two sets as one, and its running statistics see them in the order of calls.
-double Unlearning::add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised) {
+double Unlearning::add_gradient(Terms& terms, const StepBatch& batch, double weight,
+                                std::span<const float> recognised) {
     const bool log_odds = !recognised.empty();
     Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
     const auto total = static_cast<float>(weight),

@@ -69,6 +69,7 @@ struct StepTrace {
     double penalty = 0;           // sum(Omega_bar (theta - theta0)^2) / 2 before the step
     int64_t forget_correct = 0;   // D_f images still given their true label after the step (relabel: their new one)
     double mean_margin = 0, max_margin = 0;  // of D_f, true label (relabel: new label), after the step
+    std::string recognised;                  // D_f images given their true label after the step, as image_set()
     double lr = 0;
     double seconds = 0;  // since the start of this arm, evaluation included
 };

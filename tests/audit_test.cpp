@@ -1,0 +1,516 @@
+// Audits: an untouched run is accepted; whatever is changed in it is found, by its hash or, where the one who changed
+// it has hashed everything again, by computing it again.
+#include "unlearn/audit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <sstream>
+
+#include "data/file.h"
+#include "data/image_file.h"
+#include "data/weights.h"
+#include "tests/support/compare.h"
+#include "tests/support/program.h"
+#include "unlearn/audit_compare.h"
+#include "unlearn/audit_trace.h"
+#include "unlearn/image_set.h"
+#include "unlearn/run_manifest.h"
+
+namespace lethe::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+// One run, made once; each test works on a copy.
+class Audit : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        shared_ = new TemporaryFolder;
+        const ProgramResult trained = run_lethe(
+            {"train", "--data", "synthetic:0:200:50", "--model", "resnet8", "--epochs", "12", "--out", "trained"},
+            shared_->path());
+        ASSERT_EQ(trained.code, 0) << trained.err;
+        const ProgramResult unlearned =
+            run_lethe({"unlearn", "--data", "synthetic:0:200:50", "--weights", "trained/weights.safetensors",
+                       "--forget", "random:0:6", "--repeats", "2", "--steps", "3", "--max-steps", "8",
+                       "--stop-in-a-row", "9", "--methods", "adv+imp,relabel", "--out", "run"},
+                      shared_->path());
+        ASSERT_THAT(unlearned.code, testing::AnyOf(3, 4)) << unlearned.err;  // the goal is out of reach: 8 steps
+    }
+    static void TearDownTestSuite() {
+        delete shared_;
+        shared_ = nullptr;
+    }
+    void SetUp() override {
+        fs::copy(shared_->path("trained"), folder_.path("trained"), fs::copy_options::recursive);
+        fs::copy(shared_->path("run"), folder_.path("run"), fs::copy_options::recursive);
+    }
+
+    fs::path file(const std::string& name) const { return folder_.path("run/" + name); }
+    Json json(const std::string& name) const { return Json::parse(read_text(file(name))); }
+    void write(const std::string& name, const Json& value) const { write_text(file(name), value.dump(2) + "\n"); }
+    void flip_bit(const std::string& name, std::size_t at) const {
+        std::vector<uint8_t> bytes = read_file(file(name));
+        bytes.at(at) ^= 1;
+        write_file(file(name), bytes);
+    }
+    // What somebody does who knows how: hashes everything again.
+    void hash_again() const {
+        const RunDirectory run{fs::path(folder_.path("run"))};
+        write_manifest(run, run.read_json("inputs.json"));
+    }
+
+    ProgramResult audit(std::vector<std::string> more = {}) const {
+        more.insert(more.begin(), {"audit", "run"});
+        return run_lethe(more, folder_.path());
+    }
+    void expect_accepted(const std::vector<std::string>& more = {}) const {
+        const ProgramResult result = audit(more);
+        EXPECT_EQ(result.code, 0) << result.out << result.err;
+        EXPECT_THAT(result.out, AllOf(HasSubstr("accepted"), Not(HasSubstr("REFUSED"))));
+    }
+    void expect_refused(const std::string& check, const std::string& sentence,
+                        const std::vector<std::string>& more = {}) const {
+        const ProgramResult result = audit(more);
+        EXPECT_EQ(result.code, 5) << result.out << result.err;
+        EXPECT_THAT(result.out, AllOf(HasSubstr("REFUSED  " + check + ":"), HasSubstr(sentence)));
+        EXPECT_FALSE(fs::exists(file("certificate.json")));
+        EXPECT_FALSE(fs::exists(file("certificate.html")));
+    }
+
+    static TemporaryFolder* shared_;
+    TemporaryFolder folder_;
+};
+
+TemporaryFolder* Audit::shared_ = nullptr;
+
+TEST_F(Audit, AcceptsAnUntouchedRunAndCertifiesIt) {
+    expect_accepted({"--json", "report.json"});
+    const Json report = Json::parse(read_text(folder_.path("report.json")));
+    EXPECT_TRUE(report.at("accepted").get<bool>());
+    EXPECT_TRUE(report.at("exact").get<bool>());
+    std::vector<std::string> names;
+    for (const Json& check : report.at("checks")) names.push_back(check.at("check"));
+    EXPECT_THAT(names, ElementsAre("files", "inputs", "configuration", "forget set", "before", "attack", "importance",
+                                   "adv+imp", "relabel", "tables", "pictures"));
+
+    const Json certificate = json("certificate.json");
+    EXPECT_EQ(certificate.at("manifest_sha256"), sha256_file(file("manifest.json")));
+    EXPECT_EQ(certificate.at("forget_set"), json("forget_set.json").at("images"));
+    EXPECT_EQ(certificate.at("weights").at("before"), sha256_file(folder_.path("trained/weights.safetensors")));
+    EXPECT_EQ(certificate.at("weights").at("relabel"), sha256_file(file("relabel/weights.safetensors")));
+    EXPECT_EQ(certificate.at("methods").at(0).at("D_f").at("correct"),
+              json("results.json").at(1).at("forget").at("correct"));
+    EXPECT_EQ(certificate.at("audited_by").at("program_sha256"), sha256_file(LETHE_BINARY));
+    EXPECT_THAT(certificate.at("not_claimed").dump(), HasSubstr("never saw"));
+    const std::string page = read_text(file("certificate.html"));
+    EXPECT_THAT(page, AllOf(HasSubstr("never saw"), HasSubstr("prefers-color-scheme"), HasSubstr("@media print")));
+    EXPECT_THAT(
+        page, Not(testing::AnyOf(HasSubstr("src="), HasSubstr("href="), HasSubstr("url("))));  // it needs no other file
+    EXPECT_THAT(page, HasSubstr(certificate.at("forget_set").at(5).at("sha256").get<std::string>()));
+    expect_accepted();  // the certificate is no file that was added
+}
+
+TEST_F(Audit, NamesEveryCriterionAndHowItStands) {
+    expect_accepted();
+    const Json method = json("certificate.json").at("methods").at(0);
+    EXPECT_NE(method.at("verdict"), "forgotten");
+    const Json& in_a_row = method.at("criteria").at(1);
+    EXPECT_EQ(in_a_row.at("criterion"), "after 9 steps in a row");
+    EXPECT_FALSE(in_a_row.at("met").get<bool>());
+}
+
+TEST_F(Audit, TheCertificateCanGoElsewhere) {
+    expect_accepted({"--out", "there"});
+    EXPECT_TRUE(fs::exists(folder_.path("there/certificate.html")));
+    EXPECT_FALSE(fs::exists(file("certificate.html")));
+}
+
+TEST_F(Audit, TakesWeightsFromWhereTheyAreNow) {
+    fs::rename(folder_.path("trained"), folder_.path("moved"));
+    EXPECT_EQ(audit().code, 1);
+    expect_accepted({"--weights", "moved/weights.safetensors"});
+}
+
+TEST_F(Audit, AThreadMoreOrLessChangesNothing) { expect_accepted({"--threads", "1"}); }
+
+// Every file, one byte.
+
+TEST_F(Audit, AnyChangedByteIsFoundAndNamed) {
+    std::vector<std::string> names{"manifest.json"};
+    const Json listed = json("manifest.json");
+    for (const Json& record : listed.at("files")) names.push_back(record.at("name"));
+    EXPECT_GT(names.size(), 15u);
+    for (const std::string& name : names) {
+        const std::size_t size = fs::file_size(file(name));
+        for (const std::size_t at : {std::size_t{0}, size / 2, size - 1}) {
+            flip_bit(name, at);
+            Json manifest;
+            EXPECT_THAT(manifest_findings(folder_.path("run"), manifest), ElementsAre(HasSubstr(name)))
+                << "byte " << at;
+            flip_bit(name, at);
+        }
+    }
+    Json manifest;
+    for (std::size_t at = 0; at < fs::file_size(file("manifest.json")); at += 61) {
+        flip_bit("manifest.json", at);
+        EXPECT_THAT(manifest_findings(folder_.path("run"), manifest), ElementsAre(HasSubstr("manifest.json"))) << at;
+        flip_bit("manifest.json", at);
+    }
+    EXPECT_THAT(manifest_findings(folder_.path("run"), manifest), IsEmpty());
+}
+
+TEST_F(Audit, AFlippedBitInWeightsIsFoundWithItsBytes) {
+    expect_accepted();
+    flip_bit("relabel/weights.safetensors", 300'000);
+    expect_refused("files",
+                   "relabel/weights.safetensors is not the file that the run wrote: another SHA-256 in bytes "
+                   "262144 to ");
+}
+
+TEST_F(Audit, AddedMissingAndLinkedFiles) {
+    write_text(file("adv+imp/notes.txt"), "hello");
+    expect_refused("files", "adv+imp/notes.txt is not in manifest.json");
+    fs::remove(file("adv+imp/notes.txt"));
+    fs::remove(file("trace.png"));
+    expect_refused("files", "trace.png is missing");
+    fs::create_symlink(shared_->path("run/trace.png"), file("trace.png"));
+    expect_refused("files", "trace.png is no plain file");
+    fs::remove(file("manifest.json"));
+    expect_refused("files", "manifest.json");
+}
+
+TEST_F(Audit, AnEditedAccuracyIsFoundByItsHash) {
+    Json results = json("results.json");
+    results[1]["D_f"] = 0;
+    write("results.json", results);
+    expect_refused("files", "results.json");
+}
+
+TEST_F(Audit, OtherDataAreRefused) {
+    expect_refused("inputs", "the training set of synthetic:1:200:50 has SHA-256", {"--data", "synthetic:1:200:50"});
+    expect_refused("inputs", "the test set", {"--data", "synthetic:0:200:40"});
+}
+
+TEST_F(Audit, OtherWeightsBeforeAreRefused) {
+    expect_refused("inputs", "the file of the weights before has SHA-256",
+                   {"--weights", "run/relabel/weights.safetensors"});
+}
+
+// The same by somebody who has hashed everything again.
+
+TEST_F(Audit, HashedAgainAnEditedAccuracyIsRecomputed) {
+    const Json original = json("results.json");
+    Json results = original;
+    results[1]["test"]["correct"] = original[1]["test"]["correct"].get<int64_t>() + 1;
+    write("results.json", results);
+    hash_again();
+    expect_refused("tables", "results.json[1]: test: correct is");
+
+    // In every file at once, as it would have to be.
+    Json result = json("adv+imp/result.json");
+    result["test"]["correct"] = results[1]["test"]["correct"];
+    write("adv+imp/result.json", result);
+    hash_again();
+    expect_refused("adv+imp", "adv+imp/result.json: test: correct is");
+}
+
+TEST_F(Audit, HashedAgainLossesAndWrongListsAreRecomputed) {
+    Json result = json("relabel/result.json");
+    result["retain"]["loss"] = result["retain"]["loss"].get<double>() * (1 + 1e-12);
+    write("relabel/result.json", result);
+    hash_again();
+    expect_refused("relabel", "relabel/result.json: retain: loss is");
+
+    Json before = json("before.json");
+    before["test"]["wrong"][0] = before["test"]["wrong"][0].get<int64_t>() + 1;
+    write("before.json", before);
+    hash_again();
+    expect_refused("before", "before.json: test: wrong[0] is");
+}
+
+TEST_F(Audit, HashedAgainASwappedForgetIndexIsNotTheOneSelected) {
+    Json set = json("forget_set.json");
+    set["images"][0]["index"] = set["images"][0]["index"].get<int64_t>() + 10;  // of the same class
+    write("forget_set.json", set);
+    hash_again();
+    expect_refused("forget set", "forget_set.json: images[0]: index is");
+}
+
+TEST_F(Audit, HashedAgainAnotherSelectionHasOtherImages) {
+    Json config = json("config.json");
+    config["forget"] = "random:1:6";
+    write("config.json", config);
+    hash_again();
+    expect_refused("forget set", "forget_set.json: images[0]: index is");
+}
+
+TEST_F(Audit, HashedAgainAMissingTraceLineIsFound) {
+    std::istringstream lines(read_text(file("adv+imp/trace.jsonl")));
+    std::string without, line;
+    for (int number = 1; std::getline(lines, line); ++number)
+        if (number != 3) without += line + "\n";
+    write_text(file("adv+imp/trace.jsonl"), without);
+    hash_again();
+    expect_refused("adv+imp", "adv+imp/trace.jsonl: line 3 is step 4; step 3 is missing");
+}
+
+TEST_F(Audit, HashedAgainATraceThatEndsEarlyIsNoEnd) {
+    std::istringstream lines(read_text(file("adv+imp/trace.jsonl")));
+    std::string shorter, line;
+    for (int number = 1; std::getline(lines, line) && number < 8; ++number) shorter += line + "\n";
+    write_text(file("adv+imp/trace.jsonl"), shorter);
+    hash_again();
+    expect_refused("adv+imp", "adv+imp/trace.jsonl has 7 steps, the result claims 8");
+}
+
+TEST_F(Audit, HashedAgainEvidenceFollowsFromWeightsAndTrace) {
+    Json dossier = json("relabel/dossier.json");
+    dossier["images"][2]["after"]["rank"] = 7;
+    write("relabel/dossier.json", dossier);
+    Json collateral = json("adv+imp/collateral.json");
+    collateral["test"]["lost"] = 0;
+    write("adv+imp/collateral.json", collateral);
+    hash_again();
+    expect_refused("relabel", "relabel/dossier.json: images[2]: after: rank is 7");
+    expect_refused("adv+imp", "adv+imp/collateral.json: test: lost is 0");
+}
+
+TEST_F(Audit, HashedAgainTheRecognisedImagesAreAsManyAsCounted) {
+    std::string trace = read_text(file("adv+imp/trace.jsonl"));
+    const std::string key = "\"recognised\":\"";
+    const std::size_t at = trace.find(key) + key.size();
+    trace[at] = trace[at] == '0' ? '8' : '0';
+    write_text(file("adv+imp/trace.jsonl"), trace);
+    hash_again();
+    expect_refused("adv+imp", "adv+imp/trace.jsonl: line 1: its set of recognised images is not one of");
+}
+
+TEST_F(Audit, HashedAgainReplacedWeightsHaveOtherNumbers) {
+    // The weights of relabel under the name of adv+imp, and whatever says their hash.
+    WeightFile weights = read_weights(file("relabel/weights.safetensors"));
+    weights.metadata["lethe.unlearned"] = "adv+imp";
+    weights.metadata.erase(tensors_sha256_key);
+    write_weights(file("adv+imp/weights.safetensors"), weights.entries, weights.metadata);
+    Json result = json("adv+imp/result.json");
+    result["weights_sha256"] = sha256_file(file("adv+imp/weights.safetensors"));
+    write("adv+imp/result.json", result);
+    hash_again();
+    expect_refused("adv+imp", "adv+imp/result.json: ");
+}
+
+TEST_F(Audit, HashedAgainAdversarialImagesAreLookedAt) {
+    const Json attack = json("attack.json");
+    Json changed = attack;
+    changed["report"][1]["hit"] = !attack["report"][1]["hit"].get<bool>();
+    write("attack.json", changed);
+    hash_again();
+    expect_refused("attack", "attack.json: report[1]: hit is");
+
+    write("attack.json", attack);
+    std::vector<uint8_t> images = read_file(file("adversarial.safetensors"));
+    const float outside = 1.5f;
+    std::memcpy(images.data() + images.size() - sizeof outside, &outside, sizeof outside);
+    write_file(file("adversarial.safetensors"), images);
+    hash_again();
+    expect_refused("attack", "outside the box");
+}
+
+TEST_F(Audit, HashedAgainAdversarialImagesOutsideTheBallAreRefused) {
+    WeightFile saved = read_weights(file("adversarial.safetensors"));
+    std::vector<uint8_t>& bytes = saved.entries.at(0).second.bytes;
+    std::fill(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(bytes.size() / 12), uint8_t{0});  // black
+    write_safetensors(file("adversarial.safetensors"), saved.entries, saved.metadata);
+    hash_again();
+    expect_refused("attack", "row 0 is ");
+}
+
+TEST_F(Audit, HashedAgainImportanceIsRecomputed) {
+    WeightFile saved = read_weights(file("importance.safetensors"));
+    saved.entries.at(2).second.bytes.at(2) ^= 1;
+    write_safetensors(file("importance.safetensors"), saved.entries, saved.metadata);
+    hash_again();
+    expect_refused("importance", "importance.safetensors: " + saved.entries.at(2).first);
+}
+
+TEST_F(Audit, HashedAgainPicturesAreDrawnAgain) {
+    ImageBytes image = read_image(file("results.png"));
+    image.pixels.at(30'000) ^= 0x80;
+    write_file(file("results.png"), encode_png(image.height, image.width, image.pixels));
+    hash_again();
+    expect_refused("pictures", "results.png");
+}
+
+TEST_F(Audit, HashedAgainSwitchesAndOptionsMustAgree) {
+    Json inputs = json("inputs.json");
+    inputs["switches"]["plain-ce"] = "on";
+    write("inputs.json", inputs);
+    hash_again();
+    expect_refused("configuration", "inputs.json: switches: plain-ce is \"on\"; recomputed it is \"off\"");
+}
+
+TEST_F(Audit, HashedAgainAVerdictMustFollowFromTheTrace) {
+    Json result = json("adv+imp/result.json");
+    result["verdict"] = "forgotten";
+    result["reason"] = "the goal was met at step 8, 9 in a row, with 0 of 6 images given their true label";
+    write("adv+imp/result.json", result);
+    hash_again();
+    expect_refused("adv+imp", "adv+imp/result.json: verdict is \"forgotten\"");
+}
+
+TEST_F(Audit, HashedAgainNonsenseIsNoCrash) {
+    write_text(file("adv+imp/result.json"), "[" + std::string(2000, '[') + std::string(2000, ']') + "]");
+    write_text(file("attack.json"), "nothing");
+    write_text(file("relabel/trace.jsonl"), "{\"step\":1e300}\n");
+    hash_again();
+    const ProgramResult result = audit();
+    EXPECT_EQ(result.code, 5) << result.err;
+    for (const char* name : {"attack", "adv+imp", "relabel", "tables"})
+        EXPECT_THAT(result.out, HasSubstr(concat("REFUSED  ", name, ":")));
+}
+
+TEST_F(Audit, ARefusalRemovesTheCertificateOfBefore) {
+    expect_accepted();
+    flip_bit("results.png", 100);
+    expect_refused("files", "results.png");
+}
+
+TEST_F(Audit, WhatIsNoRunIsAnError) {
+    const ProgramResult absent = run_lethe({"audit", "nowhere"}, folder_.path());
+    EXPECT_EQ(absent.code, 1);
+    EXPECT_THAT(absent.err, HasSubstr("nowhere is no folder"));
+    EXPECT_EQ(run_lethe({"audit"}, folder_.path()).code, 2);
+    EXPECT_EQ(run_lethe({"audit", "trained"}, folder_.path()).code, 5);  // it has no manifest
+}
+
+TEST_F(Audit, AContinuedRunIsAccepted) {
+    fs::remove(file("manifest.json"));
+    fs::remove_all(file("relabel"));
+    const Json config = json("config.json");
+    const ProgramResult again = run_lethe({"unlearn", "--config", "run/config.json", "--out", "run"}, folder_.path());
+    EXPECT_THAT(again.code, testing::AnyOf(3, 4)) << again.err;
+    expect_accepted();
+}
+
+// The comparison itself.
+
+TEST(AuditCompare, CountsAreExactAndLossesWithinTheTolerance) {
+    const auto findings = [](const Json& claimed, const Json& recomputed, double tolerance) {
+        std::vector<std::string> list;
+        compare_json(claimed, recomputed, "f", tolerance, list);
+        return list;
+    };
+    EXPECT_THAT(findings({{"loss", 2.00019}, {"correct", 3}}, {{"loss", 2.0}, {"correct", 3}}, 1e-4), IsEmpty());
+    EXPECT_THAT(findings({{"loss", 2.00021}}, {{"loss", 2.0}}, 1e-4), ElementsAre(HasSubstr("f: loss is 2.00021")));
+    EXPECT_THAT(findings({{"loss", 2.00019}}, {{"loss", 2.0}}, 0), ElementsAre(HasSubstr("recomputed it is 2.0")));
+    EXPECT_THAT(findings({{"accuracy", 50.001}}, {{"accuracy", 50.0}}, 1e-4), ElementsAre(HasSubstr("accuracy")));
+    EXPECT_THAT(findings({{"correct", 4}}, {{"correct", 3}}, 1), ElementsAre("f: correct is 4; recomputed it is 3"));
+    EXPECT_THAT(findings({{"finite", 1}}, {{"finite", true}}, 0), ElementsAre(HasSubstr("finite")));
+    EXPECT_THAT(findings({{"loss", nullptr}}, {{"loss", std::nan("")}}, 0), IsEmpty());
+    EXPECT_THAT(findings({{"loss", 1.0}}, {{"loss", std::nan("")}}, 1e-4), ElementsAre(HasSubstr("null")));
+    EXPECT_THAT(findings({{"a", 1}}, {{"b", 1}}, 0), ElementsAre(HasSubstr("b is missing"), HasSubstr("a is 1")));
+    EXPECT_THAT(findings({1, 2, 3}, {1, 2}, 0), ElementsAre("f is a list of 3; recomputed it is a list of 2"));
+    EXPECT_EQ(findings({1, 1, 1, 1, 1, 1, 1}, {2, 2, 2, 2, 2, 2, 2}, 0).back(), "and 3 more differences");
+}
+
+// The stop rule on traces of two images, worked out by hand.
+
+class TraceAudit : public testing::Test {
+protected:
+    // Of two images.
+    static std::string set_of(int64_t count) { return image_set({count > 0, count > 1}); }
+    // Steps with so many images still recognised; the largest margin is -1 where none is.
+    static std::vector<StepTrace> trace_of(const std::vector<int64_t>& correct) {
+        std::vector<StepTrace> trace;
+        for (const int64_t count : correct)
+            trace.push_back({.step = static_cast<int64_t>(trace.size()) + 1,
+                             .forget_correct = count,
+                             .mean_margin = 0,
+                             .max_margin = count > 0 ? 1.0 : -1.0,
+                             .recognised = set_of(count),
+                             .seconds = static_cast<double>(trace.size())});
+        return trace;
+    }
+    Ending end_of(const std::vector<StepTrace>& trace) {
+        claim.steps = static_cast<int64_t>(trace.size());
+        claim.seconds = 100;
+        Evaluation goal;
+        goal.accuracy = {trace.empty() ? 2 : trace.back().forget_correct, 2};
+        goal.max_margin = trace.empty() ? 1 : trace.back().max_margin;
+        findings.clear();
+        return ending_of_trace(trace,
+                               {.file = "t",
+                                .claim = claim,
+                                .options = options,
+                                .goal = goal,
+                                .recognised = set_of(goal.accuracy.correct)},
+                               in_a_row, findings);
+    }
+    UnlearnOptions options;
+    MethodResult claim;
+    std::vector<std::string> findings;
+    int64_t in_a_row = 0;
+};
+
+TEST_F(TraceAudit, TheRuleEndsARunAndNothingElse) {
+    options.stop = {.in_a_row = 2, .max_steps = 5};
+    Ending end = end_of(trace_of({2, 0, 1, 0, 0}));
+    EXPECT_THAT(findings, IsEmpty());
+    EXPECT_EQ(end.verdict, Verdict::forgotten);
+    EXPECT_EQ(end.reason, "the goal was met at step 5, 2 in a row, with 0 of 2 images given their true label");
+    EXPECT_EQ(in_a_row, 2);
+
+    end = end_of(trace_of({2, 0, 1, 0, 1}));
+    EXPECT_THAT(findings, IsEmpty());
+    EXPECT_EQ(end.verdict, Verdict::not_forgotten);
+    EXPECT_EQ(end.reason, "the budget of 5 steps ended with 1 of 2 images given their true label");
+
+    end_of(trace_of({2, 0, 0, 0}));
+    EXPECT_THAT(findings, ElementsAre(HasSubstr("step 3 was the last")));
+    end_of(trace_of({2, 1, 0}));
+    EXPECT_THAT(findings, ElementsAre("t ends at step 3, where no stop rule ends a run"));
+}
+
+TEST_F(TraceAudit, TheMarginCounts) {
+    options.stop = {.in_a_row = 1, .margin = 1.5, .max_steps = 3};
+    EXPECT_EQ(end_of(trace_of({2, 0, 0})).verdict, Verdict::not_forgotten);  // wrong, but by 1 logit only
+    EXPECT_THAT(findings, IsEmpty());
+    options.stop.margin = 0.5;
+    EXPECT_EQ(end_of(trace_of({2, 0})).verdict, Verdict::forgotten);
+    EXPECT_THAT(findings, IsEmpty());
+}
+
+TEST_F(TraceAudit, TheLastLineIsWhatTheWeightsDo) {
+    options.stop = {.in_a_row = 1, .max_steps = 2};
+    std::vector<StepTrace> trace = trace_of({2, 0});
+    claim.steps = 2;
+    claim.seconds = 100;
+    Evaluation goal;
+    goal.accuracy = {1, 2};
+    goal.max_margin = 1;
+    ending_of_trace(trace, {.file = "t", .claim = claim, .options = options, .goal = goal, .recognised = set_of(1)},
+                    in_a_row, findings);
+    EXPECT_THAT(findings, ElementsAre(HasSubstr("forget_correct is 0; recomputed it is 1"), HasSubstr("max_margin"),
+                                      HasSubstr("recognised is \"0\"; recomputed it is \"8\""),
+                                      HasSubstr("the saved weights do not meet it")));
+}
+
+TEST_F(TraceAudit, ALossThatIsNoNumberEndsARun) {
+    options.stop = {.in_a_row = 1, .max_steps = 9};
+    claim.verdict = Verdict::diverged;
+    const Ending end = end_of(trace_of({2, 1}));
+    EXPECT_THAT(findings, IsEmpty());
+    EXPECT_EQ(end.reason, "a loss was no finite number at step 3");
+}
+
+}  // namespace
+}  // namespace lethe::test

@@ -1,0 +1,35 @@
+#include "unlearn/stop.h"
+
+#include "tensor/error.h"
+
+namespace lethe {
+
+bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation) {
+    const double margin = options.switches.stop_on_first_zero ? 0 : options.stop.margin;
+    const Accuracy& accuracy = evaluation.accuracy;
+    if (relabels) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation.min_margin >= margin);
+    return accuracy.correct == 0 && (margin <= 0 || evaluation.max_margin <= -margin);
+}
+
+std::string text_of(const Standing& standing) {
+    return concat(standing.correct, " of ", standing.images, " images given their ", standing.relabels ? "new" : "true",
+                  " label");
+}
+
+std::optional<Ending> ending(const UnlearnOptions& options, const Standing& standing) {
+    const StopRule& stop = options.stop;
+    const int64_t needed = options.switches.stop_on_first_zero ? 1 : stop.in_a_row;
+    if (standing.goal_in_a_row >= needed)
+        return Ending{Verdict::forgotten, concat("the goal was met at step ", standing.step, ", ",
+                                                 standing.goal_in_a_row, " in a row, with ", text_of(standing))};
+    if (standing.step >= stop.max_steps)
+        return Ending{Verdict::not_forgotten,
+                      concat("the budget of ", stop.max_steps, " steps ended with ", text_of(standing))};
+    if (stop.max_seconds > 0 && standing.step > 0 && standing.seconds >= stop.max_seconds)
+        return Ending{Verdict::not_forgotten,
+                      concat("the budget of ", stop.max_seconds, " s ended after step ", standing.step, " with ",
+                             text_of(standing), "; a run ended by time is not reproducible")};
+    return std::nullopt;
+}
+
+}  // namespace lethe

@@ -1,0 +1,32 @@
+// When an unlearning run ends: the goal and the stop rule, as the loop applies them and as an auditor applies them to a
+// trace.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "unlearn/metrics.h"
+#include "unlearn/unlearn.h"
+
+namespace lethe {
+
+// D_f as `evaluation` sees it (of the labels to lose or, with `relabels`, of the ones to gain) meets the goal.
+bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation);
+
+// How a run stands after a step.
+struct Standing {
+    int64_t step = 0, goal_in_a_row = 0;
+    int64_t correct = 0, images = 0;  // of D_f: images given their true (relabels: new) label, and all
+    bool relabels = false;
+    double seconds = 0;
+};
+std::string text_of(const Standing& standing);  // "0 of 16 images given their true label"
+
+// The first rule that holds, or nothing: the run goes on.
+struct Ending {
+    Verdict verdict = Verdict::not_forgotten;
+    std::string reason;  // one sentence
+};
+std::optional<Ending> ending(const UnlearnOptions& options, const Standing& standing);
+
+}  // namespace lethe
