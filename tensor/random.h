@@ -18,8 +18,10 @@ enum class Purpose : uint32_t {
     synthetic = 7,
     validation = 9,
     dropout = 10,
-    proxy = 11,
-    view = 12
+    view = 11,
+    fold = 12,
+    proxy = 13,
+    weak_view = 14
 };
 
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a keyed bijection of a

@@ -295,7 +295,7 @@ double Unlearning::add_forget_gradient(int64_t position, double weight) {
 StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace) {
     const int64_t copies = options_.distill.views, rows = batch.size();
     constexpr float noise = 0.03f;
-    const Random random(options_.seed, Purpose::view);
+    const Random random(options_.seed, Purpose::weak_view);
     const Tensor views = weak_views(batch.images, copies, noise, random, static_cast<uint64_t>(step_ * copies * rows));
     Tensor images = Tensor::empty(views.shape().with_rows(rows + views.dim(0)));
     images.rows(0, rows).copy_from(batch.images);
