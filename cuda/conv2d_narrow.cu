@@ -14,7 +14,7 @@ constexpr std::int64_t multiprocessors = 2;
 #else
 constexpr std::int64_t multiprocessors = 132;
 #endif
-constexpr std::size_t shared_of_multiprocessor = 227 * 1024, most_blocks_of_multiprocessor = 8;
+constexpr std::size_t shared_of_multiprocessor = 228 * 1024, shared_beside = 2 * 1024;  // static, and the system's
 
 bool is_narrow(std::int64_t channels) { return channels == 16 || channels == 32 || channels == 64; }
 
@@ -40,7 +40,7 @@ void start_narrow(const T* x, const NarrowWeights& w, const NarrowTiles& tiles, 
     const std::size_t shared = NarrowProduct<Number, channels, filters>::shared_bytes(tiles);
     const std::int64_t slices = to.columns / filters;
     const std::size_t resident =
-        std::clamp<std::size_t>(shared_of_multiprocessor / shared, 1, most_blocks_of_multiprocessor);
+        std::clamp<std::size_t>(shared_of_multiprocessor / (shared + shared_beside), 1, narrow_blocks<filters>);
     const std::int64_t most = ceil_div(multiprocessors * static_cast<std::int64_t>(resident), slices);
     const std::int64_t blocks = slices * std::min<std::int64_t>(tiles.count, most);
     launch<narrow_conv2d_kernel<Number, channels, filters, T>>(static_cast<unsigned>(blocks), narrow_threads, shared,
