@@ -31,9 +31,10 @@ std::vector<Layer> layers() {
             for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {8, 8}})
                 for (const int64_t images : {1, 3}) result.push_back({images, channels, filters, height, width});
     for (const auto& [channels, filters] : {std::pair<int64_t, int64_t>{16, 16}, {32, 32}, {16, 64}, {64, 32}})
-        for (const auto& [height, width] : {std::pair<int64_t, int64_t>{32, 32}, {33, 17}})
-            result.push_back({1, channels, filters, height, width});
-    result.push_back({3, 16, 16, 32, 32});
+        result.push_back({1, channels, filters, 33, 17});
+    result.push_back({1, 16, 16, 32, 32});
+    result.push_back({1, 64, 64, 32, 32});
+    result.push_back({3, 16, 32, 32, 32});
     result.push_back({3, 32, 16, 33, 17});
     return result;
 }
