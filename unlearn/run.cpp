@@ -143,13 +143,13 @@ RunResult Run::execute() {
         return_memory();
         run.rows.push_back(unlearn_with(find_method(name)));
     }
-    write_tables(run);
     write_trace_chart(directory_.file("trace.png"), traces_, static_cast<int64_t>(forget_.size()));
     std::vector<ResultBars> bars;
     for (const MethodResult& row : run.rows)
         bars.push_back(
             {row.method, row.forget.accuracy.percent(), row.retain.accuracy.percent(), row.test.accuracy.percent()});
     write_result_bars(directory_.file("results.png"), bars);
+    write_tables(run);
     return run;
 }
 
@@ -363,8 +363,8 @@ void Run::write_tables(const RunResult& run) {
                       row.test.accuracy.percent(), ",", entry["verdict"].get<std::string>(), ",", row.steps, ",",
                       row.seconds, "\n");
     }
-    directory_.write_json("results.json", list);
     write_text(directory_.file("results.csv"), csv);
+    directory_.write_json("results.json", list);  // the last file: its presence says that the run is complete
 }
 
 }  // namespace

@@ -69,7 +69,11 @@ PairedComparison compare_paired(std::span<const double> first, std::span<const d
     PairedComparison comparison;
     comparison.difference = summarize_scaled(differences, std::max(largest(first), largest(second)), confidence);
     const Summary& difference = comparison.difference;
-    if (!difference.interval) return comparison;
+    if (!difference.interval) {
+        comparison.difference.note = difference.n < 2 ? "one pair: no interval and no test"
+                                                      : "all differences are equal: no interval and no test";
+        return comparison;
+    }
     const auto n = static_cast<double>(difference.n);
     comparison.t = difference.mean / (*difference.deviation / std::sqrt(n));
     const boost::math::students_t student(n - 1);
