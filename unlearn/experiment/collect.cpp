@@ -1,6 +1,7 @@
 #include "unlearn/experiment/collect.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <set>
 #include <tuple>
@@ -23,7 +24,7 @@ struct SetOutcome {
 struct CellOutcome {
     std::map<std::string, double> values;
     std::map<std::string, SetOutcome> sets;
-    bool forgotten = false;
+    bool forgotten = false, diverged = false;
 };
 
 Json read_run_file(const std::filesystem::path& path) {
@@ -43,6 +44,7 @@ CellOutcome read_outcome(const std::filesystem::path& path) {
         for (const auto& [set, key] : {std::pair{"D_f", "forget"}, {"D_r", "retain"}, {"D_test", "test"}})
             outcome.sets[set] = {json.at(key).at("total"), json.at(key).at("wrong").get<std::vector<int64_t>>()};
         outcome.forgotten = json.at("verdict") == "forgotten";
+        outcome.diverged = json.at("verdict") == "diverged";
     } catch (const Json::exception& error) {
         fail(path.string(), " is not the result of a method (", error.what(), ")");
     }
@@ -121,10 +123,11 @@ void Collector::read_cell(const Cell& cell) {
 }
 
 void Collector::summarise(std::size_t group, const std::string& method) {
-    MethodSummary summary{group, method, {}, {}, 0};
+    MethodSummary summary{group, method, {}, {}, 0, 0};
     for (const CellOutcome& outcome : outcomes(group, method)) {
         for (const auto& [quantity, value] : outcome.values) summary.values[quantity].push_back(value);
         summary.forgotten += outcome.forgotten ? 1 : 0;
+        summary.diverged += outcome.diverged ? 1 : 0;
     }
     for (const auto& [quantity, values] : summary.values) summary.summaries[quantity] = summarize(values);
     results_.methods.push_back(std::move(summary));

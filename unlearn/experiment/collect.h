@@ -25,7 +25,7 @@ struct MethodSummary {
     std::string method;                                 // "before" for the untouched model
     std::map<std::string, std::vector<double>> values;  // of each quantity, one for each seed of the group
     std::map<std::string, Summary> summaries;           // of the values
-    int64_t forgotten = 0;                              // runs with that verdict
+    int64_t forgotten = 0, diverged = 0;                // runs with that verdict
 };
 // In this order in tables: D_f, D_r, D_test (accuracy, per cent), drop (D_test before minus D_test), steps, seconds.
 const std::vector<std::string>& quantities();

@@ -52,6 +52,16 @@ private:
         fail(file_, ":", source.begin.line, ": ", parts...);
     }
 
+    // What action() throws, with the line of `node`.
+    template <class Action>
+    void at_line_of(const toml::node& node, Action&& action) const {
+        try {
+            action();
+        } catch (const Error& error) {
+            fail_at(node.source(), error.what());
+        }
+    }
+
     void check_keys(const toml::table& table, const std::string& where, const std::vector<std::string>& known) const {
         for (const auto& [key, value] : table)
             if (!holds(known, std::string(key.str())))
@@ -153,11 +163,7 @@ std::vector<Grid::Named> GridReader::named(const toml::table& root, const char* 
 void GridReader::read_methods(const toml::table& root, Grid& grid) const {
     const toml::node& node = required(root, "methods", "");
     grid.methods = list_of<std::string>(node, "methods", "a list of names of methods");
-    try {
-        for (const std::string& name : grid.methods) find_method(name);
-    } catch (const Error& error) {
-        fail_at(node.source(), error.what());
-    }
+    for (const std::string& name : grid.methods) at_line_of(node, [&] { find_method(name); });
 }
 
 // Without `compare`: each method with the one before it.
@@ -185,17 +191,15 @@ void GridReader::read_settings(const toml::table& root, Grid& grid) const {
     if (!holds(parts_of(grid.forget, ':'), "K"))
         fail_at(forget.source(), "forget is '", grid.forget,
                 "'; the part K is missing, like in random:SEED:K or class:cat:K");
-    if (const toml::node* node = root.get("protocol")) grid.protocol = text_of(*node, "protocol");
-    const toml::node* switches = root.get("switches");
-    if (switches != nullptr)
-        grid.switches = list_of<std::string>(*switches, "switches", "a list of switch sets in quotes");
-    try {
-        Switches values = lethe::protocol(grid.protocol);
+    if (const toml::node* node = root.get("protocol")) {
+        grid.protocol = text_of(*node, "protocol");
+        at_line_of(*node, [&] { lethe::protocol(grid.protocol); });
+    }
+    if (const toml::node* node = root.get("switches")) {
+        grid.switches = list_of<std::string>(*node, "switches", "a list of switch sets in quotes");
+        Switches values;
         for (const std::string& set : grid.switches)
-            for (const std::string& text : parts_of(set, ',')) set_switch(values, text);
-    } catch (const Error& error) {
-        const toml::node* named = switches != nullptr ? switches : root.get("protocol");
-        fail_at(named->source(), error.what());
+            for (const std::string& text : parts_of(set, ',')) at_line_of(*node, [&] { set_switch(values, text); });
     }
     const toml::node* options = root.get("options");
     if (options == nullptr) return;

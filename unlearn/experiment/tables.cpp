@@ -1,4 +1,5 @@
 // The results of an experiment as JSON, as CSV and as text.
+#include <algorithm>
 #include <cstdio>
 
 #include "tensor/error.h"
@@ -29,6 +30,7 @@ Json method_json(const ExperimentResults& results, const MethodSummary& method) 
         const auto runs = static_cast<int64_t>(group.seeds.size());
         const Interval share = wilson_interval(method.forgotten, runs);
         json["forgotten"] = {{"runs", method.forgotten}, {"of", runs}, {"low", share.low}, {"high", share.high}};
+        json["diverged"] = method.diverged;
     }
     for (const std::string& quantity : quantities()) {
         json[quantity] = to_json(method.summaries.at(quantity));
@@ -97,6 +99,7 @@ std::string method_line(const MethodSummary& method, std::size_t runs) {
     const bool before = method.method == "before";
     std::string line = "  " + padded(method.method, 15);
     line += padded(before ? "" : concat(method.forgotten, " of ", runs), 9);
+    line += padded(before ? "" : std::to_string(method.diverged), 8);
     for (const std::string& quantity : quantities()) {
         const bool accuracy = quantity != "steps" && quantity != "seconds";
         if (before && (!accuracy || quantity == "drop")) break;
@@ -129,7 +132,7 @@ Json to_json(const ExperimentResults& results) {
 }
 
 std::string summaries_csv(const ExperimentResults& results) {
-    std::string csv = "model,data,k,switches,method,n,forgotten,forgotten_low,forgotten_high";
+    std::string csv = "model,data,k,switches,method,n,forgotten,forgotten_low,forgotten_high,diverged";
     for (const std::string& quantity : quantities())
         for (const char* part : {"mean", "sd", "low", "high"}) csv += "," + quantity + "_" + part;
     csv += "\n";
@@ -138,10 +141,11 @@ std::string summaries_csv(const ExperimentResults& results) {
         const auto runs = static_cast<int64_t>(group.seeds.size());
         csv += concat(csv_group(group), ",", method.method, ",", runs, ",");
         if (method.method == "before") {
-            csv += ",,";
+            csv += ",,,";
         } else {
             const Interval share = wilson_interval(method.forgotten, runs);
-            csv += concat(method.forgotten, ",", csv_number(share.low), ",", csv_number(share.high));
+            csv +=
+                concat(method.forgotten, ",", csv_number(share.low), ",", csv_number(share.high), ",", method.diverged);
         }
         for (const std::string& quantity : quantities()) csv += "," + csv_summary(method.summaries.at(quantity));
         csv += "\n";
@@ -170,7 +174,8 @@ std::string results_table(const ExperimentResults& results) {
                        group.switches.empty() ? "" : ", " + group.switches, ": ", group.seeds.size(), " of ",
                        group.wanted, " seeds; one image of D_f is ", resolution(group.k), " %\n");
         text +=
-            "  method           forgotten  D_f              D_r              D_test           drop             "
+            "  method           forgotten  diverged  D_f              D_r              D_test           drop           "
+            "  "
             "steps           seconds\n";
         for (const MethodSummary& method : results.methods)
             if (method.group == i) text += method_line(method, group.seeds.size());
