@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -202,6 +203,20 @@ TEST_F(Experiment, TheSlurmLauncherSubmitsAnArrayOfMissingCells) {
     EXPECT_THAT(again.out, HasSubstr("nothing to submit"));
     ASSERT_EQ(experiment({"--collect"}).code, 0);
     EXPECT_EQ(results().at("missing").size(), 0u);
+}
+
+TEST_F(Experiment, TheReadyFilesAreGood) {
+    const std::map<std::string, std::size_t> cells{{"cifar10-resnet18", 20},
+                                                   {"cifar100-resnet50", 20},
+                                                   {"imagenet-resnet50", 20},
+                                                   {"cifar10-resnet20", 12},
+                                                   {"synthetic", 6}};
+    const std::filesystem::path ready = std::filesystem::path(LETHE_SOURCE_DIR) / "experiments";
+    for (const auto& entry : std::filesystem::directory_iterator(ready)) {
+        const ProgramResult result = run_lethe({"experiment", entry.path(), "--dry-run"}, folder_.path());
+        EXPECT_EQ(result.code, 0) << result.err;
+        EXPECT_EQ(lines(result.out).size(), cells.at(entry.path().stem()) + 1) << entry.path();
+    }
 }
 
 TEST_F(Experiment, WithoutSbatchItSaysSo) {

@@ -44,8 +44,8 @@ private:
     int list() const;
     int launch(const std::vector<Cell>& todo) const;
     int run_one();
-    // Names of the cells that failed.
-    std::vector<std::string> run_here(const std::vector<Cell>& todo);
+    // Names of the cells that failed. `finished` others have been run before.
+    std::vector<std::string> run_here(const std::vector<Cell>& todo, std::size_t finished);
     void collect_results() const;
 
     std::string file, out, only_cell, launcher = "local", sbatch;
@@ -138,12 +138,12 @@ int ExperimentCommand::launch(const std::vector<Cell>& todo) const {
     return 0;
 }
 
-std::vector<std::string> ExperimentCommand::run_here(const std::vector<Cell>& todo) {
+std::vector<std::string> ExperimentCommand::run_here(const std::vector<Cell>& todo, std::size_t finished) {
     TerminalReporter reporter(quiet);
     std::vector<std::string> failed;
     std::set<std::string> running;
-    auto done = static_cast<int64_t>(cells.size() - todo.size());
-    reporter.begin("experiment", static_cast<int64_t>(cells.size()), "cells");
+    auto done = static_cast<int64_t>(finished);
+    reporter.begin("experiment", static_cast<int64_t>(finished + todo.size()), "cells");
     const auto ended = [&](const Cell& cell, const std::string& failure) {
         running.erase(cell.name);
         ++done;
@@ -158,8 +158,8 @@ std::vector<std::string> ExperimentCommand::run_here(const std::vector<Cell>& to
                    for (const std::string& name : running) names += (names.empty() ? "" : " ") + name;
                    reporter.progress(done, names);
                }});
-    reporter.end(concat(todo.size() - failed.size(), " cells run, ", failed.size(), " failed, ",
-                        cells.size() - todo.size(), " had been finished"));
+    reporter.end(concat(todo.size() - failed.size(), " cells run, ", failed.size(), " failed, ", finished,
+                        " had been finished"));
     return failed;
 }
 
@@ -178,7 +178,7 @@ void ExperimentCommand::collect_results() const {
 int ExperimentCommand::run_one() {
     const auto found = std::find_if(cells.begin(), cells.end(), [&](const Cell& c) { return c.name == only_cell; });
     check(found != cells.end(), "experiment: ", file, " has no cell '", only_cell, "'; --dry-run lists them");
-    check(run_here({*found}).empty(), "experiment: the log of the cell is ", folder.log(*found).string());
+    check(run_here({*found}, 0).empty(), "experiment: the log of the cell is ", folder.log(*found).string());
     return 0;
 }
 
@@ -194,7 +194,7 @@ int ExperimentCommand::run() {
     if (!only_cell.empty()) return run_one();
     const std::vector<Cell> todo = missing();
     if (launcher != "local") return launch(todo);
-    const std::vector<std::string> failed = run_here(todo);
+    const std::vector<std::string> failed = run_here(todo, cells.size() - todo.size());
     if (missing().size() < cells.size()) collect_results();
     std::string names;
     for (const std::string& name : failed) names += (names.empty() ? "" : ", ") + name;
