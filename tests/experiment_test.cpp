@@ -1,7 +1,9 @@
 // `lethe experiment` as a person runs it: kills, changed files, failing cells, launchers.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -131,6 +133,19 @@ TEST_F(Experiment, SlowSurvivesKillsAtAnyMoment) {
             const std::string file = std::string("/runs/") + cell + "/" + method + "/weights.safetensors";
             EXPECT_EQ(sha256_file(folder_.path("killed" + file)), sha256_file(folder_.path("out" + file))) << file;
         }
+}
+
+TEST_F(Experiment, ACellIsRunByOneProcessOnly) {
+    write_grid("[2]", "[0]");
+    ASSERT_EQ(experiment({"--launcher", "shell"}).code, 0);
+    const int file = open(folder_.path("out/cells/r8_shapes_k2_seed0.json").c_str(), O_RDWR);
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    ASSERT_EQ(fcntl(file, F_OFD_SETLK, &lock), 0);
+    EXPECT_THAT(experiment().err, HasSubstr("another process is running it"));
+    EXPECT_EQ(experiment({"--launcher", "shell"}).out, "") << "what runs is not to be submitted";
+    ::close(file);
+    EXPECT_EQ(experiment().code, 0);
 }
 
 TEST_F(Experiment, AChangedFileIsRefused) {

@@ -1,7 +1,6 @@
 #include "tools/cell_runner.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,28 +22,42 @@
 namespace lethe::tools {
 namespace {
 
+// A lock on a whole file, of the kind that belongs to the open file.
+struct flock whole_file() {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    return lock;
+}
+
 // Whoever runs a cell holds a lock on its configuration; it goes with the process.
 class CellLock {
 public:
     explicit CellLock(const std::filesystem::path& path) : file_(open(path.c_str(), O_RDWR | O_CLOEXEC)) {
         const int reason = errno;
         check(file_ >= 0, path.string(), " cannot be opened: ", system_reason(reason));
-        held_ = flock(file_, LOCK_EX | LOCK_NB) == 0;
     }
-    CellLock(CellLock&& other) noexcept : file_(std::exchange(other.file_, -1)), held_(other.held_) {}
+    // False where another process has it.
+    bool take() {
+        struct flock lock = whole_file();
+        return fcntl(file_, F_OFD_SETLK, &lock) == 0;
+    }
+    bool is_free() const {
+        struct flock lock = whole_file();
+        const bool known = fcntl(file_, F_OFD_GETLK, &lock) == 0;
+        return known && lock.l_type == F_UNLCK;
+    }
+    CellLock(CellLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
     CellLock& operator=(CellLock&& other) noexcept {
         std::swap(file_, other.file_);
-        std::swap(held_, other.held_);
         return *this;
     }
     ~CellLock() {
         if (file_ >= 0) close(file_);
     }
-    bool held() const { return held_; }
 
 private:
     int file_ = -1;
-    bool held_ = false;
 };
 
 struct RunningCell {
@@ -167,7 +180,7 @@ void prepare_cells(const ExperimentFolder& folder, const std::vector<Cell>& cell
 }
 
 bool is_running(const ExperimentFolder& folder, const Cell& cell) {
-    return is_there(folder.config(cell)) && !CellLock(folder.config(cell)).held();
+    return is_there(folder.config(cell)) && !CellLock(folder.config(cell)).is_free();
 }
 
 void run_cells(const ExperimentFolder& folder, const std::vector<Cell>& cells, int jobs,
@@ -178,10 +191,10 @@ void run_cells(const ExperimentFolder& folder, const std::vector<Cell>& cells, i
         while (next != cells.end() && running.size() < static_cast<std::size_t>(jobs)) {
             const Cell& cell = *next++;
             CellLock lock(folder.config(cell));
-            if (is_finished(folder.run(cell))) {
-                events.ended(cell, "");
-            } else if (!lock.held()) {
+            if (!lock.take()) {
                 events.ended(cell, "another process is running it");
+            } else if (is_finished(folder.run(cell))) {
+                events.ended(cell, "");
             } else {
                 running.push_back({&cell, start_process(folder, cell, arguments), std::move(lock)});
                 events.begun(cell);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <iterator>
 #include <set>
 #include <tuple>
@@ -161,9 +162,11 @@ void Collector::warn() {
         const double difference = std::abs(comparison.accuracy.difference.mean);
         if (difference == 0 || difference >= comparison.one_image) continue;
         const Group& group = results_.groups[comparison.group];
-        results_.warnings.push_back(concat(group.model, " on ", group.data, ", k = ", group.k, ": ", comparison.first,
-                                           " and ", comparison.second, " differ by ", difference, " % on ",
-                                           comparison.set, ", less than one image (", comparison.one_image, " %)"));
+        char sizes[96];
+        std::snprintf(sizes, sizeof sizes, "differ by %.3g points, less than one image (%.3g)", difference,
+                      comparison.one_image);
+        results_.warnings.push_back(concat(group.model, " on ", group.data, ", k = ", group.k, ": on ", comparison.set,
+                                           " ", comparison.first, " and ", comparison.second, " ", sizes));
     }
 }
 

@@ -103,7 +103,7 @@ std::string method_line(const MethodSummary& method, std::size_t runs) {
     for (const std::string& quantity : quantities()) {
         const bool accuracy = quantity != "steps" && quantity != "seconds";
         if (before && (!accuracy || quantity == "drop")) break;
-        line += padded(cell_text(method.summaries.at(quantity), accuracy ? 2 : 1), accuracy ? 15 : 14);
+        line += padded(cell_text(method.summaries.at(quantity), quantity == "steps" ? 1 : 2), accuracy ? 15 : 14);
     }
     return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
