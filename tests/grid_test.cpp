@@ -226,6 +226,17 @@ TEST_F(Collecting, WarnsOfWhatKCannotResolve) {
     EXPECT_THAT(results_table(results()), HasSubstr("one image of D_f is 25 %"));
 }
 
+// 91.6 - 91.59 is 0.00999999999999 in binary.
+TEST_F(Collecting, OneImageIsEnough) {
+    grid_.seeds = {0};
+    Json neggrad = outcome("forgotten", 1, {}, {}, {}), adv = neggrad;
+    neggrad["D_r"] = 91.6;
+    adv["D_r"] = 91.59;
+    for (Json* json : {&neggrad, &adv}) (*json)["retain"]["total"] = 10000;
+    write("small_shapes_k4_seed0", neggrad, adv);
+    EXPECT_THAT(results().warnings, ElementsAre(HasSubstr("one seed")));
+}
+
 TEST_F(Collecting, TakesWhatIsThere) {
     EXPECT_THAT(error_of([&] { results(); }), HasSubstr("no cell"));
     write_three();

@@ -160,7 +160,8 @@ void Collector::warn() {
                        ": one seed tells nothing about the spread between forget sets; name several"));
     for (const MethodComparison& comparison : results_.comparisons) {
         const double difference = std::abs(comparison.accuracy.difference.mean);
-        if (difference == 0 || difference >= comparison.one_image) continue;
+        // One image is not less than one image, though quotients are rounded.
+        if (difference == 0 || difference >= comparison.one_image * (1 - 1e-9)) continue;
         const Group& group = results_.groups[comparison.group];
         char sizes[96];
         std::snprintf(sizes, sizeof sizes, "differ by %.3g points, less than one image (%.3g)", difference,
