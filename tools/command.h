@@ -112,6 +112,7 @@ std::unique_ptr<Command> make_eval(CLI::App& root);
 std::unique_ptr<Command> make_attack(CLI::App& root);
 std::unique_ptr<Command> make_importance(CLI::App& root);
 std::unique_ptr<Command> make_unlearn(CLI::App& root);
+std::unique_ptr<Command> make_measure(CLI::App& root);
 std::unique_ptr<Command> make_inspect(CLI::App& root);
 std::unique_ptr<Command> make_convert(CLI::App& root);
 

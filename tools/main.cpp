@@ -24,6 +24,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_attack(root));
     commands.push_back(make_importance(root));
     commands.push_back(make_unlearn(root));
+    commands.push_back(make_measure(root));
     commands.push_back(make_inspect(root));
     commands.push_back(make_convert(root));
 
