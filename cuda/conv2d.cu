@@ -56,8 +56,9 @@ Tensor CudaBackend::conv2d_grad_x_masked_impl(const Tensor& grad_y, const Tensor
     if (vendor_ != nullptr) {
         const Tensor weights = cast(w, grad_y.dtype());
         if (vendor_->conv2d_grad_x(grad_y, weights, skip, mask, op, precision_, grad_x)) return grad_x;
-        // cuDNN masks within the convolution on tensor cores only; in strict float32 the mask comes afterwards.
-        if (vendor_->conv2d_grad_x(grad_y, weights, Tensor(), Tensor(), op, precision_, grad_x))
+        // Where cuDNN has no plan that masks, the mask comes afterwards; of bfloat16 that would round twice.
+        if (grad_y.dtype() == DType::float32 &&
+            vendor_->conv2d_grad_x(grad_y, weights, Tensor(), Tensor(), op, precision_, grad_x))
             return relu_mask_add(grad_x, skip, mask);
     }
     const ConvGeometry geometry = own_conv2d_geometry(mask.shape(), w.shape(), op);

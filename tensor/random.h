@@ -17,7 +17,11 @@ enum class Purpose : uint32_t {
     attack = 6,
     synthetic = 7,
     validation = 9,
-    dropout = 10
+    dropout = 10,
+    view = 11,
+    fold = 12,
+    proxy = 13,
+    weak_view = 14
 };
 
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a keyed bijection of a

@@ -167,7 +167,7 @@ TEST(NarrowConv2d, TakesWhatItIsFor) {
     const Conv2d same{1, 1};
     EXPECT_TRUE(takes(x, w, same, Precision::tf32));
     EXPECT_TRUE(takes(x, w, same, Precision::bf16));
-    EXPECT_TRUE(takes({2, 64, 5, 6}, {64, 64, 3, 3}, same, Precision::tf32));
+    EXPECT_FALSE(takes({2, 64, 5, 6}, {64, 64, 3, 3}, same, Precision::tf32));  // cuDNN is faster
     EXPECT_FALSE(takes(x, w, same, Precision::strict));
     EXPECT_FALSE(takes(x, w, same, Precision::tf32, 1));  // not aligned
     EXPECT_FALSE(takes(x, w, {2, 1}, Precision::tf32));
