@@ -1,5 +1,7 @@
-// Convolutions: cuDNN's plan where there is one, else our own kernels.
+// Convolutions: between few channels our kernel for them; else cuDNN's plan where there is one, else our general
+// kernels.
 #include "cuda/backend.h"
+#include "cuda/conv2d_narrow.h"
 #include "cuda/conv2d_own.h"
 
 namespace LETHE_CUDA {
@@ -11,6 +13,11 @@ Tensor CudaBackend::conv2d_impl(const Tensor& x, const Tensor& w, const Conv2d& 
 Tensor CudaBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual,
                                       bool relu, const Conv2d& op) {
     Tensor y = empty(op.output_shape(x.shape(), w.shape()), x.dtype());
+    const bool narrow = dispatch(x.dtype(), [&]<class T>() {
+        return narrow_conv2d<T>(x.shape(), w.shape(), op, precision_, in<T>(x), in<float>(w), in<float>(bias),
+                                in<T>(residual), relu, out<T>(y), stream_.get());
+    });
+    if (narrow) return y;
     if (vendor_ != nullptr && vendor_->conv2d(x, cast(w, x.dtype()), bias, residual, relu, op, precision_, y)) return y;
     const ConvGeometry geometry = own_conv2d_geometry(x.shape(), w.shape(), op);
     dispatch(x.dtype(), [&]<class T>() {
@@ -22,6 +29,11 @@ Tensor CudaBackend::conv2d_fused_impl(const Tensor& x, const Tensor& w, const Te
 
 Tensor CudaBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, const Shape& x, const Conv2d& op) {
     Tensor grad_x = empty(x, grad_y.dtype());
+    const bool narrow = dispatch(grad_y.dtype(), [&]<class T>() {
+        return narrow_conv2d_grad_x<T>(x, w.shape(), op, precision_, in<T>(grad_y), in<float>(w), nullptr, nullptr,
+                                       out<T>(grad_x), stream_.get());
+    });
+    if (narrow) return grad_x;
     if (vendor_ != nullptr &&
         vendor_->conv2d_grad_x(grad_y, cast(w, grad_y.dtype()), Tensor(), Tensor(), op, precision_, grad_x))
         return grad_x;
@@ -36,11 +48,17 @@ Tensor CudaBackend::conv2d_grad_x_impl(const Tensor& grad_y, const Tensor& w, co
 Tensor CudaBackend::conv2d_grad_x_masked_impl(const Tensor& grad_y, const Tensor& w, const Conv2d& op,
                                               const Tensor& skip, const Tensor& mask) {
     Tensor grad_x = empty(mask.shape(), grad_y.dtype());
+    const bool narrow = dispatch(grad_y.dtype(), [&]<class T>() {
+        return narrow_conv2d_grad_x<T>(mask.shape(), w.shape(), op, precision_, in<T>(grad_y), in<float>(w),
+                                       in<T>(skip), in<T>(mask), out<T>(grad_x), stream_.get());
+    });
+    if (narrow) return grad_x;
     if (vendor_ != nullptr) {
         const Tensor weights = cast(w, grad_y.dtype());
         if (vendor_->conv2d_grad_x(grad_y, weights, skip, mask, op, precision_, grad_x)) return grad_x;
-        // cuDNN masks within the convolution on tensor cores only; in strict float32 the mask comes afterwards.
-        if (vendor_->conv2d_grad_x(grad_y, weights, Tensor(), Tensor(), op, precision_, grad_x))
+        // Where cuDNN has no plan that masks, the mask comes afterwards; of bfloat16 that would round twice.
+        if (grad_y.dtype() == DType::float32 &&
+            vendor_->conv2d_grad_x(grad_y, weights, Tensor(), Tensor(), op, precision_, grad_x))
             return relu_mask_add(grad_x, skip, mask);
     }
     const ConvGeometry geometry = own_conv2d_geometry(mask.shape(), w.shape(), op);

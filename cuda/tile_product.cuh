@@ -91,7 +91,7 @@ struct Epilogue {
         }
     }
 
-private:
+    // n complete columns of a row from the one at element `at` on, aligned as a Run is.
     template <int n>
     __device__ __forceinline__ void put_run(std::int64_t at, int column, const float* sums) const {
         Run<T, n> result, other;

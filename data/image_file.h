@@ -29,4 +29,8 @@ ImageBytes read_image(const std::filesystem::path& path);
 // An RGB image as the bytes of a PNG file. Throws Error unless there are height * width * 3 pixels bytes.
 std::vector<uint8_t> encode_png(int64_t height, int64_t width, std::span<const uint8_t> pixels);
 
+// The same as the bytes of a JPEG file, as PIL saves it: baseline, colours at half the resolution (4:2:0). Throws Error
+// for another number of pixels, a side above 65500 or a quality outside 1 to 100.
+std::vector<uint8_t> encode_jpeg(int64_t height, int64_t width, std::span<const uint8_t> pixels, int quality);
+
 }  // namespace lethe

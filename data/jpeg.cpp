@@ -8,6 +8,7 @@
 // clang-format on
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "data/image_formats.h"
 #include "tensor/error.h"
@@ -99,6 +100,51 @@ private:
     char text_[JMSG_LENGTH_MAX] = "";
 };
 
+class Encoder {
+public:
+    Encoder() {
+        state.err = jpeg_std_error(&errors_);
+        state.client_data = this;
+        errors_.error_exit = [](j_common_ptr common) {
+            Encoder& self = *static_cast<Encoder*>(common->client_data);
+            (*common->err->format_message)(common, self.escape.message);
+            std::longjmp(self.escape.place, 1);
+        };
+    }
+    ~Encoder() {
+        jpeg_destroy_compress(&state);
+        std::free(bytes);
+    }
+    Encoder(const Encoder&) = delete;
+    Encoder& operator=(const Encoder&) = delete;
+
+    void write(int64_t height, int64_t width, std::span<const uint8_t> pixels, int quality) {
+        jpeg_create_compress(&state);
+        jpeg_mem_dest(&state, &bytes, &size);
+        state.image_width = static_cast<JDIMENSION>(width);
+        state.image_height = static_cast<JDIMENSION>(height);
+        state.input_components = 3;
+        state.in_color_space = JCS_RGB;
+        jpeg_set_defaults(&state);
+        jpeg_set_quality(&state, quality, TRUE);
+        jpeg_start_compress(&state, TRUE);
+        while (state.next_scanline < state.image_height) {
+            // libjpeg's interface is older than const; it only reads.
+            auto* row = const_cast<uint8_t*>(pixels.data()) + std::size_t{state.next_scanline} * 3 * state.image_width;
+            jpeg_write_scanlines(&state, &row, 1);
+        }
+        jpeg_finish_compress(&state);
+    }
+
+    jpeg_compress_struct state{};
+    Escape escape;
+    unsigned char* bytes = nullptr;  // libjpeg's malloc
+    unsigned long size = 0;
+
+private:
+    jpeg_error_mgr errors_{};
+};
+
 // As PIL converts: inks are stored inverted, and the black ink scales what the others leave of the light.
 void cmyk_to_rgb(std::span<const uint8_t> inks, uint8_t* rgb) {
     for (std::size_t i = 0; i < inks.size(); i += 4, rgb += 3)
@@ -133,6 +179,18 @@ ImageBytes decode_jpeg(std::span<const uint8_t> file, const std::string& name) {
         cmyk_to_rgb(inks, image.pixels.data());
     }
     return image;
+}
+
+std::vector<uint8_t> encode_jpeg(int64_t height, int64_t width, std::span<const uint8_t> pixels, int quality) {
+    check(height >= 1 && width >= 1 && height <= JPEG_MAX_DIMENSION && width <= JPEG_MAX_DIMENSION,
+          "JPEG: sides must be 1 to ", JPEG_MAX_DIMENSION, ", got ", height, "x", width);
+    check(static_cast<int64_t>(pixels.size()) == height * width * 3, "JPEG: ", pixels.size(), " bytes for ", height,
+          "x", width, " RGB pixels");
+    check(quality >= 1 && quality <= 100, "JPEG: the quality must be 1 to 100, got ", quality);
+    Encoder encoder;
+    check(attempt(encoder.escape, [&] { encoder.write(height, width, pixels, quality); }),
+          "JPEG: ", encoder.escape.message);
+    return {encoder.bytes, encoder.bytes + encoder.size};
 }
 
 }  // namespace lethe

@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "cuda/conv2d_narrow.h"
 #include "cuda/conv2d_own.h"
 #include "cuda/emulation/order.h"
 #include "cuda/gemm.h"
@@ -138,6 +139,44 @@ TEST_P(EmulatedProduct, GradientForTheInputAddsAndMasks) {
         EXPECT_TRUE(close(grad_x(p, p.grad_y, Tensor(), mask).to_nchw(), with_mask, reduction, k));
         EXPECT_TRUE(close(grad_x(p, p.grad_y, added, mask).to_nchw(), with_both, reduction, k));
     }
+}
+
+// Who asks for something else gets false, and nothing is written.
+TEST(NarrowConv2d, TakesWhatItIsFor) {
+    const auto takes = [](const Shape& x, const Shape& w, const Conv2d& op, Precision precision, int64_t offset = 0) {
+        const Shape shape_of_y = op.output_shape(x, w);
+        const Tensor images = random_tensor({x.numel() + offset}, 1), weights = random_tensor(w, 2);
+        Tensor y = Tensor::empty({shape_of_y.numel()}), grad_x = Tensor::empty({x.numel()});
+        y.fill(-1.0f);
+        grad_x.fill(-1.0f);
+        const bool forward = narrow_conv2d<float>(x, w, op, precision, images.data() + offset, weights.data(), nullptr,
+                                                  nullptr, true, y.mutable_data(), nullptr);
+        const Tensor gradients = random_tensor({shape_of_y.numel() + offset}, 3);
+        const bool backward =
+            narrow_conv2d_grad_x<float>(x, w, op, precision, gradients.data() + offset, weights.data(), nullptr,
+                                        nullptr, grad_x.mutable_data(), nullptr);
+        const auto written = [](const Tensor& result) {
+            return std::count(result.data(), result.data() + result.numel(), -1.0f) == 0;
+        };
+        EXPECT_EQ(forward, backward);
+        EXPECT_EQ(written(y), forward);
+        EXPECT_EQ(written(grad_x), backward);
+        return forward;
+    };
+    const Shape x{2, 32, 5, 6}, w{16, 32, 3, 3};
+    const Conv2d same{1, 1};
+    EXPECT_TRUE(takes(x, w, same, Precision::tf32));
+    EXPECT_TRUE(takes(x, w, same, Precision::bf16));
+    EXPECT_FALSE(takes({2, 64, 5, 6}, {64, 64, 3, 3}, same, Precision::tf32));  // cuDNN is faster
+    EXPECT_FALSE(takes(x, w, same, Precision::strict));
+    EXPECT_FALSE(takes(x, w, same, Precision::tf32, 1));  // not aligned
+    EXPECT_FALSE(takes(x, w, {2, 1}, Precision::tf32));
+    EXPECT_FALSE(takes(x, w, {1, 0}, Precision::tf32));
+    EXPECT_FALSE(takes(x, {16, 16, 3, 3}, {1, 1, 2}, Precision::tf32));
+    EXPECT_FALSE(takes(x, {16, 32, 1, 1}, {1, 0}, Precision::tf32));
+    EXPECT_FALSE(takes(x, {16, 32, 5, 5}, same, Precision::tf32));
+    EXPECT_FALSE(takes(x, {48, 32, 3, 3}, same, Precision::tf32));
+    EXPECT_FALSE(takes({2, 8, 5, 6}, {16, 8, 3, 3}, same, Precision::tf32));
 }
 
 TEST_P(EmulatedProduct, AnImageDoesNotDependOnItsBatch) {

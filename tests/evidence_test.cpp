@@ -92,24 +92,6 @@ TEST(Evidence, ImagesThatChangeSides) {
     EXPECT_THAT(changes.wrong_to_right, ElementsAre(1, 7));
 }
 
-TEST(Evidence, ExactMcNemar) {
-    // 2 sum_{i <= min(b,c)} C(b+c,i) / 2^(b+c), at most 1, with Python's fractions; scipy.stats.binomtest(min(b, c), b
-    // + c, 0.5).pvalue agrees to 13 digits.
-    EXPECT_EQ(exact_mcnemar(0, 0), 1);
-    EXPECT_EQ(exact_mcnemar(1, 0), 1);
-    EXPECT_EQ(exact_mcnemar(5, 5), 1);
-    const auto expect = [](int64_t b, int64_t c, double p) {
-        EXPECT_NEAR(exact_mcnemar(b, c) / p, 1, 1e-11) << b << ", " << c;
-        EXPECT_EQ(exact_mcnemar(b, c), exact_mcnemar(c, b));
-    };
-    expect(2, 9, 0.0654296875);
-    expect(0, 12, 0.00048828125);
-    expect(30, 55, 0.008836205876094518);
-    expect(400, 1200, 8.736166340196402e-93);
-    expect(3, 700, 2.752087069792007e-204);
-    EXPECT_THAT(error_of([] { exact_mcnemar(-1, 2); }), HasSubstr("-1"));
-}
-
 Dataset named(const std::vector<int64_t>& labels) {
     Dataset data;
     data.class_names = {"cat", "dog"};

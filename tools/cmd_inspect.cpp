@@ -8,6 +8,7 @@
 #include "tensor/error.h"
 #include "tools/command.h"
 #include "unlearn/method.h"
+#include "unlearn/metrics/metric.h"
 #include "unlearn/protocol.h"
 
 namespace lethe::tools {
@@ -22,6 +23,7 @@ public:
         flag("models", models, "list the architectures");
         flag("datasets", datasets, "list the kinds of datasets and the presets of --transform");
         flag("methods", list_methods, "list the unlearning methods");
+        flag("metrics", list_metrics, "list the metrics of lethe measure");
         flag("switches", switches, "list the compatibility switches and the presets");
     }
 
@@ -33,20 +35,22 @@ private:
     void print_models(Json& json) const;
     void print_datasets(Json& json) const;
     void print_methods(Json& json) const;
+    void print_metrics(Json& json) const;
     void print_switches(Json& json) const;
     void print_file(Json& json) const;
 
     std::string file;
-    bool models = false, datasets = false, list_methods = false, switches = false;
+    bool models = false, datasets = false, list_methods = false, list_metrics = false, switches = false;
 };
 
 int InspectCommand::run() {
-    check(!file.empty() || models || datasets || list_methods || switches,
-          "inspect: name a weight file, or ask for --models, --datasets, --methods or --switches");
+    check(!file.empty() || models || datasets || list_methods || list_metrics || switches,
+          "inspect: name a weight file, or ask for --models, --datasets, --methods, --metrics or --switches");
     Json json = Json::object();
     if (models) print_models(json);
     if (datasets) print_datasets(json);
     if (list_methods) print_methods(json);
+    if (list_metrics) print_metrics(json);
     if (switches) print_switches(json);
     if (!file.empty()) print_file(json);
     write_json_option(json);
@@ -97,6 +101,18 @@ void InspectCommand::print_methods(Json& json) const {
                    method.source));
         json["methods"].push_back(
             {{"name", method.name}, {"formula", method.formula}, {"needs", method.data}, {"source", method.source}});
+    }
+}
+
+void InspectCommand::print_metrics(Json& json) const {
+    for (const Metric& metric : metrics()) {
+        say(concat(metric.name, "\n  formula  ", metric.formula, "\n  good     ", metric.direction, "\n  chance   ",
+                   metric.chance, "\n  source   ", metric.source));
+        json["metrics"].push_back({{"name", metric.name},
+                                   {"formula", metric.formula},
+                                   {"good", metric.direction},
+                                   {"chance", metric.chance},
+                                   {"source", metric.source}});
     }
 }
 

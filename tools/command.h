@@ -35,7 +35,7 @@ public:
     CLI::App& app() { return *app_; }
     const CLI::App& app() const { return *app_; }
     // Applies --threads, --device and --precision, then calls run().
-    int start();
+    virtual int start();
 
 protected:
     virtual int run() = 0;
@@ -115,6 +115,8 @@ std::unique_ptr<Command> make_attack(CLI::App& root);
 std::unique_ptr<Command> make_importance(CLI::App& root);
 std::unique_ptr<Command> make_unlearn(CLI::App& root);
 std::unique_ptr<Command> make_audit(CLI::App& root);
+std::unique_ptr<Command> make_experiment(CLI::App& root);
+std::unique_ptr<Command> make_measure(CLI::App& root);
 std::unique_ptr<Command> make_inspect(CLI::App& root);
 std::unique_ptr<Command> make_convert(CLI::App& root);
 

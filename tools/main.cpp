@@ -25,6 +25,8 @@ int run(int argc, char** argv) {
     commands.push_back(make_importance(root));
     commands.push_back(make_unlearn(root));
     commands.push_back(make_audit(root));
+    commands.push_back(make_experiment(root));
+    commands.push_back(make_measure(root));
     commands.push_back(make_inspect(root));
     commands.push_back(make_convert(root));
 

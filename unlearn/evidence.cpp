@@ -6,6 +6,7 @@
 
 #include "tensor/error.h"
 #include "unlearn/image_set.h"
+#include "unlearn/statistics.h"
 
 namespace lethe {
 namespace {
@@ -32,7 +33,7 @@ Json changes_json(const EvaluatedSet& set) {
     const auto gained = static_cast<int64_t>(changes.wrong_to_right.size());
     return {
         {"images", set.after.accuracy.total},      {"lost", lost},         {"gained", gained},
-        {"p_value", exact_mcnemar(lost, gained)},  {"per_class", classes}, {"right_to_wrong", changes.right_to_wrong},
+        {"p_value", mcnemar_exact(lost, gained)},  {"per_class", classes}, {"right_to_wrong", changes.right_to_wrong},
         {"wrong_to_right", changes.wrong_to_right}};
 }
 
@@ -108,21 +109,6 @@ Changes changes_of(const std::vector<int64_t>& wrong_before, const std::vector<i
     std::set_difference(wrong_before.begin(), wrong_before.end(), wrong_after.begin(), wrong_after.end(),
                         std::back_inserter(changes.wrong_to_right));
     return changes;
-}
-
-// min(1, 2 P(X <= min(b, c))) with X binomial of b + c trials and probability 1/2, summed from its largest term down,
-// so that nothing underflows that counts.
-double exact_mcnemar(int64_t b, int64_t c) {
-    check(b >= 0 && c >= 0, "evidence: McNemar's test is of counts, got ", b, " and ", c);
-    const auto trials = static_cast<double>(b + c), fewer = static_cast<double>(std::min(b, c));
-    const double log_largest =
-        std::lgamma(trials + 1) - std::lgamma(fewer + 1) - std::lgamma(trials - fewer + 1) - trials * std::log(2.0);
-    double term = 1, sum = 0;  // relative to the largest
-    for (double i = fewer; i >= 0 && term > 0; --i) {
-        sum += term;
-        term *= i / (trials - i + 1);
-    }
-    return std::min(1.0, 2 * sum * std::exp(log_largest));
 }
 
 Json collateral_json(const EvaluatedSet& retain, const EvaluatedSet& test) {

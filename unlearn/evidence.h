@@ -45,11 +45,6 @@ struct Changes {
 };
 Changes changes_of(const std::vector<int64_t>& wrong_before, const std::vector<int64_t>& wrong_after);
 
-// Exact two-sided McNemar test (McNemar, Psychometrika 1947; the binomial form: Fagerland et al., BMC Medical Research
-// Methodology 2013): the probability of so uneven a split of the b + c images that changed sides, or one more uneven,
-// where either side is as likely. 1 where none changed.
-double exact_mcnemar(int64_t b, int64_t c);
-
 // METHOD/collateral.json: the changes among the images of D_r that were evaluated and among D_test.
 struct EvaluatedSet {
     const Dataset& data;

@@ -127,7 +127,7 @@ RunResult Run::execute() {
     write_trace_chart(directory_.file("trace.png"), traces_, static_cast<int64_t>(forget_.size()));
     write_result_bars(directory_.file("results.png"), result_bars(run.rows));
     write_text(directory_.file("results.csv"), results_csv(run.rows));
-    directory_.write_json("results.json", results_json(run.rows));  // last: its presence says that the run is complete
+    directory_.write_json("results.json", results_json(run.rows));
     return run;
 }
 

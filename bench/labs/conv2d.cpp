@@ -51,10 +51,12 @@ Problem problem(const Size& size) {
     problem.in = {x, w};
     problem.out = {unwritten(layer.y)};
     problem.oracle = [=](std::int64_t i) { return expected(layer, x, w, i); };
-    problem.versions = {{"v1", "a thread per output", Bound::fp32, version(conv2d_v1)},
-                        {"v2", "tiles in shared memory", Bound::fp32, version(conv2d_v2)},
-                        {"v3", "shipped, strict: implicit matrix product", Bound::fp32, version(conv2d_v3)},
-                        {"v4", "shipped, TF32: tensor cores", Bound::tf32, version(conv2d_v4)}};
+    problem.versions = {
+        {"v1", "a thread per output", Bound::fp32, version(conv2d_v1)},
+        {"v2", "tiles in shared memory", Bound::fp32, version(conv2d_v2)},
+        {"v3", "shipped, strict: implicit matrix product", Bound::fp32, version(conv2d_v3)},
+        {"v4", "shipped, TF32: tensor cores", Bound::tf32, version(conv2d_v4)},
+        {"v5", "shipped for few channels, TF32: straight from the images", Bound::tf32, version(conv2d_v5)}};
     problem.vendors = {cudnn("cuDNN", Bound::fp32, Precision::strict, layer.op),
                        cudnn("cuDNN, TF32", Bound::tf32, Precision::tf32, layer.op)};
     return problem;
@@ -63,12 +65,13 @@ Problem problem(const Size& size) {
 }  // namespace
 
 Lab conv2d_lab() {
-    return {.name = "conv2d",
-            .about = "y [N,K,P,Q] = x [N,C,H,W] * w [K,C,R,S]",
-            .odd = {{1, 1, 1, 1, 1, 1}, {2, 3, 5, 7, 3, 1}, {1, 16, 6, 33, 3, 2}, {2, 5, 4, 3, 1, 2}},
-            .small = {{32, 16, 32, 16, 3, 1}},
-            .full = {{128, 64, 32, 64, 3, 1}, {512, 16, 32, 16, 3, 1}},
-            .problem = problem};
+    return {
+        .name = "conv2d",
+        .about = "y [N,K,P,Q] = x [N,C,H,W] * w [K,C,R,S]",
+        .odd = {{1, 1, 1, 1, 1, 1}, {2, 3, 5, 7, 3, 1}, {1, 16, 6, 33, 3, 2}, {2, 5, 4, 3, 1, 2}, {3, 16, 9, 32, 3, 1}},
+        .small = {{32, 16, 32, 16, 3, 1}},
+        .full = {{128, 64, 32, 64, 3, 1}, {512, 16, 32, 16, 3, 1}, {512, 32, 16, 32, 3, 1}},
+        .problem = problem};
 }
 
 }  // namespace LETHE_CUDA::labs

@@ -1,4 +1,4 @@
-// The forward convolution in four steps, from one thread per output to the tensor-core kernel that is shipped.
+// The forward convolution in five steps, from one thread per output to the tensor-core kernels that are shipped.
 // y [N,P,Q,K] = x [N,H,W,C] * w [K,R,S,C]; what each version changes is said beside its kernel in
 // bench/labs/conv2d.cuh.
 #pragma once
@@ -12,5 +12,7 @@ void conv2d_v2(const ConvGeometry& g, const float* x, const float* w, float* y, 
 void conv2d_v3(const ConvGeometry& g, const float* x, const float* w, float* y,
                cudaStream_t stream);  // shipped, strict
 void conv2d_v4(const ConvGeometry& g, const float* x, const float* w, float* y, cudaStream_t stream);  // shipped, TF32
+// Shipped, TF32: the kernel for few channels where the layer has few, else v4.
+void conv2d_v5(const ConvGeometry& g, const float* x, const float* w, float* y, cudaStream_t stream);
 
 }  // namespace LETHE_CUDA::labs

@@ -7,9 +7,7 @@ from runner import ABSENT, CUT, FAILED, PASSED, test_results
 
 # Seconds up to which a test is fast: memcheck makes tests a few times slower, racecheck some hundred times.
 FAST_TEST = {"memcheck": 2.0, "racecheck": 0.15}
-# racecheck looks at our own kernels alone. It takes the asynchronous copies of cuDNN's own (sm90_xmma_dgrad_...) for
-# races, and they are not ours to mend.
-OPTIONS = {"memcheck": ["--report-api-errors", "no"], "racecheck": ["--kernel-name", "kernel_substring=lethe"]}
+OPTIONS = {"memcheck": ["--report-api-errors", "no"], "racecheck": []}
 
 
 def tests(run, stage, deadline):
@@ -40,6 +38,17 @@ def judge(outcome, results):
     return (PASSED, text) if results else (FAILED, "it has no test of this device")
 
 
+# racecheck takes the asynchronous copies of cuDNN's kernels (sm90_xmma_dgrad_...) for races; they are not ours to mend.
+# (Told by --kernel-name to leave them alone, it ends in an internal error.)
+RACE = re.compile(r"(?:Write|Read) access at (\S+?)\+0x")
+
+
+def others_races(output):
+    """Whether races were reported, and every one in kernels that are not ours."""
+    kernels = RACE.findall(output)
+    return bool(kernels) and not any("lethe" in kernel for kernel in kernels)
+
+
 SUMMARY = {"memcheck": re.compile(r"ERROR SUMMARY: (\d+) error"), "racecheck": re.compile(r"SUMMARY: (\d+) hazard")}
 # How compute-sanitizer says that it cannot work at all, whatever the program.
 UNABLE = re.compile(r"Device not supported|Unable to find injection library|Insufficient permission", re.IGNORECASE)
@@ -53,7 +62,7 @@ def sanitizer(run, stage, deadline):
         return
     for tool, share in (("memcheck", 0.55), ("racecheck", 1.0)):
         until = time.monotonic() + share * (deadline - time.monotonic())
-        for name in run.layout.tests:
+        for name in sorted(run.layout.tests, key=lambda name: "network" in name):  # last: the others cover its kernels
             status, detail = sanitized(run, stage, program, tool, name, until)
             stage.check(f"{tool} {name}", status, detail)
             if status == ABSENT:
@@ -69,6 +78,8 @@ def sanitized(run, stage, program, tool, name, deadline):
     command = [program, *options, run.layout.folder / name, f"--gtest_filter={':'.join(chosen)}", "--gtest_color=no"]
     outcome = run.shell.run(command, run.log(stage, tool), deadline)
     found = SUMMARY[tool].search(outcome.output)
+    if found and int(found.group(1)) > 0 and not outcome.cut and others_races(outcome.output):
+        return PASSED, f"clean over {len(chosen)} tests, but for {found.group(1)} reports on kernels of cuDNN's"
     if found and int(found.group(1)) > 0:
         return FAILED, found.group(0)
     if outcome.cut:

@@ -1,0 +1,145 @@
+// lethe measure, as a person uses it: on a run directory, and on weights by name.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "data/file.h"
+#include "data/weights.h"
+#include "tests/support/compare.h"
+#include "tests/support/program.h"
+#include "unlearn/metrics/metric.h"
+#include "unlearn/run_directory.h"
+
+namespace lethe::test {
+namespace {
+
+using testing::HasSubstr;
+using Arguments = std::vector<std::string>;
+
+// A run of two methods on a network that knows some of its 64 images.
+class Measure : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        folder_ = new TemporaryFolder;
+        const auto run = [&](const Arguments& arguments) {
+            const ProgramResult result = run_lethe(arguments, folder_->path());
+            ASSERT_TRUE(result.code == 0 || result.code == 3 || result.code == 4) << result.err;
+        };
+        run({"train", "--data", "synthetic:0:64:64", "--model", "resnet8", "--epochs", "12", "--batch-size", "16",
+             "--quiet", "--out", "trained"});
+        run({"unlearn", "--weights", weights, "--data", "synthetic:0:64:64", "--forget", "random:0:4", "--methods",
+             "neggrad,imp", "--max-steps", "15", "--quiet", "--out", "run"});
+        if (HasFatalFailure()) return;
+        const ProgramResult result = measure({"run"});
+        ASSERT_EQ(result.code, 0) << result.err;
+        table_ = result.out;
+    }
+    static void TearDownTestSuite() {
+        delete folder_;
+        folder_ = nullptr;
+    }
+
+    static ProgramResult measure(const Arguments& arguments) {
+        Arguments all{"measure", "--draws", "2", "--relearn-steps", "5"};
+        all.insert(all.end(), arguments.begin(), arguments.end());
+        return run_lethe(all, folder_->path());
+    }
+    static Json json(const std::string& file) { return Json::parse(read_text(folder_->path(file))); }
+    static void expect_refusal(const Arguments& arguments, const std::string& text) {
+        const ProgramResult result = measure(arguments);
+        EXPECT_EQ(result.code, 1) << result.out;
+        EXPECT_THAT(result.err, HasSubstr(text));
+    }
+
+    static constexpr const char* weights = "trained/weights.safetensors";
+    static TemporaryFolder* folder_;
+    static std::string table_;
+};
+
+TemporaryFolder* Measure::folder_ = nullptr;
+std::string Measure::table_;
+
+TEST_F(Measure, ARunDirectoryNeedsNothingElse) {
+    const Json metrics_file = json("run/metrics.json"), results = json("run/results.json");
+    ASSERT_EQ(metrics_file.at("arms").size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) {
+        const Json& arm = metrics_file.at("arms")[i];
+        EXPECT_EQ(arm.at("arm"), results[i].at("method"));
+        EXPECT_THAT(table_, HasSubstr(arm.at("arm").get<std::string>()));
+        ASSERT_EQ(arm.at("diverged"), false);
+        // What both commands count, they count alike.
+        EXPECT_EQ(arm.at("D_f").at("correct"), results[i].at("forget").at("correct"));
+        EXPECT_EQ(arm.at("D_r").at("correct"), results[i].at("retain").at("correct"));
+        EXPECT_EQ(arm.at("D_test").at("correct"), results[i].at("test").at("correct"));
+        EXPECT_NEAR(arm.at("margins").at("forget").at("margin").at("mean").get<double>(),
+                    results[i].at("forget").at("mean_margin").get<double>(), 1e-9);
+        EXPECT_EQ(arm.at("relearn").at("correct")[0], arm.at("D_f").at("correct"));
+        for (const Metric& metric : metrics())
+            EXPECT_EQ(arm.contains(metric.name), metric.name != "tow") << metric.name;
+    }
+    const Json& before = metrics_file.at("arms")[0];
+    EXPECT_EQ(before.at("activation-distance").at("test"), 0.0);
+    EXPECT_EQ(before.at("weight-distance").at("parameters").at("moved"), 0);
+    EXPECT_EQ(before.at("relearn").at("steps"), 0);
+    EXPECT_GT(metrics_file.at("arms")[1].at("weight-distance").at("parameters").at("l2"), 0.0);
+}
+
+TEST_F(Measure, IsTheSameForAnyNumberOfThreadsAndByName) {
+    ASSERT_EQ(measure({"run", "--threads", "1", "--out", "once"}).code, 0);
+    EXPECT_EQ(read_text(folder_->path("once/metrics.json")), read_text(folder_->path("run/metrics.json")));
+    ASSERT_EQ(measure({"--before", weights, "--after", "run/neggrad/weights.safetensors", "--data", "synthetic:0:64:64",
+                       "--forget", "random:0:4", "--json", "named.json"})
+                  .code,
+              0);
+    Json named = json("named.json").at("arms")[1], of_run = json("run/metrics.json").at("arms")[1];
+    named.erase("arm");
+    of_run.erase("arm");
+    EXPECT_EQ(named, of_run);
+}
+
+TEST_F(Measure, AnOracleGivesTheTugOfWar) {
+    ASSERT_EQ(measure({"run", "--oracle", weights, "--out", "oracle"}).code, 0);
+    const Json arms = json("oracle/metrics.json").at("arms");
+    ASSERT_EQ(arms.size(), 4u);
+    EXPECT_EQ(arms[0].at("tow").at("value"), 1.0);
+    double product = 1;
+    for (const char* set : {"D_f", "D_r", "D_test"})
+        product *=
+            1 -
+            std::abs(arms[3].at(set).at("accuracy").get<double>() - arms[0].at(set).at("accuracy").get<double>()) / 100;
+    EXPECT_NEAR(arms[3].at("tow").at("value").get<double>(), product, 1e-12);
+}
+
+TEST_F(Measure, RefusesWhatDoesNotFit) {
+    expect_refusal({}, "run directory of lethe unlearn");
+    expect_refusal({"nowhere"}, "has no config.json");
+    expect_refusal({"trained"}, "a run of lethe train");
+    expect_refusal({"run", "--forget", "random:0:4"}, "leave --after and --forget away");
+    expect_refusal({"run", "--data", "synthetic:1:64:64"}, "give the same --data");
+    expect_refusal({"run", "--weights", "run/neggrad/weights.safetensors"}, "another hash");
+    expect_refusal({"run", "--draws", "0"}, "draws");
+    expect_refusal({"run", "--limit", "2"}, "limit");
+    expect_refusal(
+        {"--before", weights, "--after", "gone.safetensors", "--data", "synthetic:0:64:64", "--forget", "random:0:4"},
+        "gone.safetensors");
+    expect_refusal({"--before", weights, "--after", weights, "--data", "synthetic:0:64:64"}, "--forget");
+}
+
+TEST_F(Measure, MetricsAreListedAndDocumented) {
+    const ProgramResult listed = run_lethe({"inspect", "--metrics"}, folder_->path());
+    ASSERT_EQ(listed.code, 0) << listed.err;
+    const std::string page = read_text(std::filesystem::path(LETHE_SOURCE_DIR) / "docs/metrics.md");
+    std::set<std::string> names;
+    for (const Metric& metric : metrics()) {
+        EXPECT_THAT(listed.out, HasSubstr(metric.name));
+        EXPECT_THAT(page, HasSubstr("`" + metric.name + "`"));
+        EXPECT_FALSE(metric.direction.empty() || metric.chance.empty() || metric.source.empty()) << metric.name;
+        names.insert(metric.name);
+    }
+    EXPECT_EQ(names.size(), metrics().size());
+}
+
+}  // namespace
+}  // namespace lethe::test
