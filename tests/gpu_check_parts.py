@@ -118,6 +118,14 @@ class DeviceTests(InFolder):
                                      "exit 99")
         self.assertEqual(statuses, [FAILED, FAILED])
 
+    def test_races_of_cudnn_are_not_ours(self):
+        for kernel, status in (("sm90_xmma_dgrad_implicit_gemm", PASSED), ("_ZN5lethe4cuda11pool_kernelE", FAILED)):
+            statuses, _ = self.sanitized('case "$2" in memcheck) echo "ERROR SUMMARY: 0 errors"; exit 0;; esac\n'
+                                         f'echo "Error: Race reported between Write access at {kernel}+0x7d"\n'
+                                         f'echo " and Read access at {kernel}+0x9f [72 hazards]"\n'
+                                         'echo "RACECHECK SUMMARY: 1 hazard displayed (1 error)"\nexit 99')
+            self.assertEqual(statuses, [PASSED, status])
+
     def test_a_sanitizer_without_a_summary_has_not_passed(self):
         self.assertEqual(self.sanitized("exit 0")[0], [FAILED, FAILED])
 
