@@ -10,16 +10,14 @@
 //
 // What shared memory holds is arranged for the fragments of cuda/mma.cuh. Which word of a pixel is which depth of the
 // product is ours to choose, as long as pixels and weights agree:
-// - Lane (g, t) takes the words 2t and 2t + 1 of each 8 for depths t and t + 4, in one access of 8 bytes. Pixels lie 8,
-//   24, 40 or 72 words apart, so that the 4 pixels and 4 pairs of words of half a warp are in 32 different banks.
+// - Lane (g, t) takes the words 2t and 2t + 1 of each 8 for depths t and t + 4, in one access of 8 bytes. Pixels lie 8
+//   or 24 words apart, so that the 4 pixels and 4 pairs of words of half a warp are in 32 different banks.
 // - Weights lie as the lanes ask for them, one after the other.
 // - Filters are dealt out so that a lane ends up with neighbouring ones: it writes whole runs of y.
 //
-// Predicted, not measured, for 3 TB/s of memory: a layer of 320 images takes the bytes of x and y,
-//     16 -> 16 at 32x32: 21 MB in bfloat16, 7 us; 42 MB in float32, 14 us
-//     32 -> 32 at 16x16: 10 MB, 3.5 us; 21 MB, 7 us
-//     64 -> 64 at  8x8:   5 MB, 1.7 us; 10 MB, 3.5 us; here reading the weights in every block weighs as much again
-// and each residual, skip or mask half of that more.
+// A layer from 16 to 16 channels of 512 images of 32x32 moves 67 MB in float32: 16 us at the 4.2 TB/s that an H200
+// copies with. Measured: 42 us, cuDNN's TF32 97 us. Beyond the shapes that narrow_conv2d takes cuDNN is as fast, or
+// faster (bench/results/2026-11-26-gpu-h200/narrow.md).
 #pragma once
 
 #include "cuda/divisor.cuh"
@@ -109,7 +107,7 @@ struct NarrowTiles {
     }
 };
 
-// A block's share of the product, with `filters` of the layer's filters, and what it keeps in shared memory.
+// A block's share of the product, and what it keeps in shared memory.
 template <class Number, int channels, int filters>
 struct NarrowProduct {
     static constexpr int words = channels / Number::per_word;          // of a pixel
@@ -132,12 +130,12 @@ struct NarrowProduct {
         : weights(reinterpret_cast<Fragment*>(shared)), halo(shared + 2 * fragments) {}
 
     // Fragments lie in the order [tap][depth][j][lane].
-    __device__ __forceinline__ void load_weights(const NarrowWeights& w, int first_filter) const {
+    __device__ __forceinline__ void load_weights(const NarrowWeights& w) const {
 #pragma unroll 4  // several reads on their way at once
         for (int i = narrow_thread(); i < fragments; i += narrow_threads) {
             const int g = i % warp_size / 4, t = i % 4, j = i / warp_size % across;
             const int depth = i / warp_size / across % depths, tap = i / warp_size / across / depths;
-            const int filter = first_filter + g / 2 * run + 2 * j + g % 2;
+            const int filter = g / 2 * run + 2 * j + g % 2;
             float values[2 * Number::per_word];
             for (int e = 0; e < 2 * Number::per_word; ++e)
                 values[e] = w.at(filter, tap, (8 * depth + 2 * t) * Number::per_word + e);
@@ -205,9 +203,8 @@ struct NarrowProduct {
 
     // Puts the sums of those 32 pixels that are inside; `pixels` are their numbers, -1 outside.
     template <class T>
-    __device__ __forceinline__ void write(const int* pixels, int first_filter, const Sums& sums,
-                                          const Epilogue<T>& to) const {
-        const int column = first_filter + narrow_thread() % 4 * run;
+    __device__ __forceinline__ void write(const int* pixels, const Sums& sums, const Epilogue<T>& to) const {
+        const int column = narrow_thread() % 4 * run;
 #pragma unroll
         for (int i = 0; i < 2 * down; ++i) {
             const int pixel = pixels[8 * i + narrow_thread() % warp_size / 4];
@@ -233,8 +230,7 @@ private:
     }
 };
 
-// Block b computes the filters of slice b % slices for every tile that the grid leaves to it. The grid is a multiple of
-// the slices; `to` has a row per pixel, and is wide.
+// Each block takes every tile that the grid leaves to it; `to` has a row per pixel, and is wide.
 template <class Number, int channels, int filters, class T>
 __global__ __launch_bounds__(narrow_threads,
                              narrow_blocks<filters>) void narrow_conv2d_kernel(const T* x, NarrowWeights w,
@@ -242,11 +238,9 @@ __global__ __launch_bounds__(narrow_threads,
     using Product = NarrowProduct<Number, channels, filters>;
     __shared__ int pixels[narrow_pixels];  // the tile's, by number
     const Product product(dyn_shared<std::uint32_t>());
-    const int slices = to.columns / filters, slice = static_cast<int>(blockIdx.x) % slices;
-    const int first_tile = static_cast<int>(blockIdx.x) / slices, step = static_cast<int>(gridDim.x) / slices;
     const int own = narrow_thread() / warp_size * warp_size;  // the first pixel of this warp's in the tile
-    product.load_weights(w, slice * filters);
-    for (int tile = first_tile; tile < tiles.count; tile += step) {
+    product.load_weights(w);
+    for (int tile = static_cast<int>(blockIdx.x); tile < tiles.count; tile += static_cast<int>(gridDim.x)) {
         const NarrowTiles::Corner corner = tiles.corner(tile);
         product.load_halo(tiles, corner, x);
         pixels[threadIdx.x] = tiles.own_pixel(corner, narrow_thread());
@@ -254,7 +248,7 @@ __global__ __launch_bounds__(narrow_threads,
         if (pixels[own] >= 0) {  // else the warp's other pixels are outside as well
             typename Product::Sums sums{};
             product.multiply(tiles, own, sums);
-            product.write(pixels + own, slice * filters, sums, to);
+            product.write(pixels + own, sums, to);
         }
         __syncthreads();  // before the next tile's pixels replace these
     }

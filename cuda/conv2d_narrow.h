@@ -1,4 +1,5 @@
-// Convolutions between few channels: 3x3, stride 1, padding 1, with 16, 32 or 64 channels and filters, on tensor cores.
+// Convolutions between few channels: 3x3, stride 1, padding 1, with 16 channels and filters or, in bfloat16, also
+// 32, on tensor cores.
 // They are what the ResNets of small images consist of, and what memory alone limits; cuda/conv2d_narrow.cuh says how.
 #pragma once
 

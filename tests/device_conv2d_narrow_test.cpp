@@ -26,14 +26,14 @@ std::string describe(const Layer& l) {
 // images that fill tiles, and with some that leave most of the last ones empty.
 std::vector<Layer> layers() {
     std::vector<Layer> result;
-    for (const int64_t channels : {16, 32, 64})
-        for (const int64_t filters : {16, 32, 64})
+    for (const int64_t channels : {16, 32})
+        for (const int64_t filters : {16, 32})
             for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {8, 8}})
                 for (const int64_t images : {1, 3}) result.push_back({images, channels, filters, height, width});
-    for (const auto& [channels, filters] : {std::pair<int64_t, int64_t>{16, 16}, {32, 32}, {16, 64}, {64, 32}})
+    for (const auto& [channels, filters] : {std::pair<int64_t, int64_t>{16, 16}, {32, 32}, {16, 32}})
         result.push_back({1, channels, filters, 33, 17});
     result.push_back({1, 16, 16, 32, 32});
-    result.push_back({1, 64, 64, 32, 32});
+    result.push_back({1, 32, 32, 32, 32});
     result.push_back({3, 16, 32, 32, 32});
     result.push_back({3, 32, 16, 33, 17});
     return result;
@@ -241,7 +241,7 @@ TEST_P(DeviceConv2dNarrowTest, NoImages) {
 
 TEST_P(DeviceConv2dNarrowTest, TheSameBitsEveryTimeAndInAnyBatch) {
     for (const DType dtype : {DType::float32, DType::bfloat16})
-        for (const Layer& l : {Layer{5, 16, 16, 8, 8}, Layer{3, 32, 64, 9, 17}, Layer{3, 64, 64, 7, 33}}) {
+        for (const Layer& l : {Layer{5, 16, 16, 8, 8}, Layer{3, 32, 32, 9, 17}, Layer{3, 16, 32, 7, 33}}) {
             SCOPED_TRACE(describe(l));
             set_precision(dtype);
             const Problem p(*this, l);

@@ -163,19 +163,19 @@ TEST(NarrowConv2d, TakesWhatItIsFor) {
         EXPECT_EQ(written(grad_x), backward);
         return forward;
     };
-    const Shape x{2, 32, 5, 6}, w{16, 32, 3, 3};
+    const Shape x{2, 16, 5, 6}, w{16, 16, 3, 3};
     const Conv2d same{1, 1};
     EXPECT_TRUE(takes(x, w, same, Precision::tf32));
-    EXPECT_TRUE(takes(x, w, same, Precision::bf16));
-    EXPECT_FALSE(takes({2, 64, 5, 6}, {64, 64, 3, 3}, same, Precision::tf32));  // cuDNN is faster
+    EXPECT_TRUE(takes(x, w, same, Precision::bf16));  // what is stored in float32 is multiplied as TF32
+    EXPECT_FALSE(takes({2, 32, 5, 6}, {32, 32, 3, 3}, same, Precision::tf32));  // cuDNN is faster
     EXPECT_FALSE(takes(x, w, same, Precision::strict));
     EXPECT_FALSE(takes(x, w, same, Precision::tf32, 1));  // not aligned
     EXPECT_FALSE(takes(x, w, {2, 1}, Precision::tf32));
     EXPECT_FALSE(takes(x, w, {1, 0}, Precision::tf32));
-    EXPECT_FALSE(takes(x, {16, 16, 3, 3}, {1, 1, 2}, Precision::tf32));
-    EXPECT_FALSE(takes(x, {16, 32, 1, 1}, {1, 0}, Precision::tf32));
-    EXPECT_FALSE(takes(x, {16, 32, 5, 5}, same, Precision::tf32));
-    EXPECT_FALSE(takes(x, {48, 32, 3, 3}, same, Precision::tf32));
+    EXPECT_FALSE(takes(x, {16, 8, 3, 3}, {1, 1, 2}, Precision::tf32));
+    EXPECT_FALSE(takes(x, {16, 16, 1, 1}, {1, 0}, Precision::tf32));
+    EXPECT_FALSE(takes(x, {16, 16, 5, 5}, same, Precision::tf32));
+    EXPECT_FALSE(takes(x, {48, 16, 3, 3}, same, Precision::tf32));
     EXPECT_FALSE(takes({2, 8, 5, 6}, {16, 8, 3, 3}, same, Precision::tf32));
 }
 

@@ -118,6 +118,18 @@ class DeviceTests(InFolder):
                                      "exit 99")
         self.assertEqual(statuses, [FAILED, FAILED])
 
+    def race_in(self, kernel):
+        return self.sanitized('case "$2" in memcheck) echo "ERROR SUMMARY: 0 errors"; exit 0;; esac\n'
+                              f'echo "Error: Race reported between Write access at {kernel}+0x7d"\n'
+                              f'echo " and Read access at {kernel}+0x9f [72 hazards]"\n'
+                              'echo "RACECHECK SUMMARY: 1 hazard displayed (1 error)"\nexit 99')[0]
+
+    def test_races_of_our_kernels_fail(self):
+        self.assertEqual(self.race_in("_ZN5lethe4cuda11pool_kernelE"), [PASSED, FAILED])
+
+    def test_races_of_cudnn_are_not_ours(self):
+        self.assertEqual(self.race_in("sm90_xmma_dgrad_implicit_gemm"), [PASSED, PASSED])
+
     def test_a_sanitizer_without_a_summary_has_not_passed(self):
         self.assertEqual(self.sanitized("exit 0")[0], [FAILED, FAILED])
 

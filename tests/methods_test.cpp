@@ -36,7 +36,7 @@ TEST_P(Methods, SaysWhatItIs) {
     const Method& method = GetParam();
     EXPECT_EQ(&find_method(method.name), &find_method(method.name));
     EXPECT_EQ(find_method(method.name).formula, method.formula);
-    EXPECT_THAT(method.formula, HasSubstr("CE("));
+    EXPECT_THAT(method.formula, HasSubstr(method.distillation ? "KL(" : "CE("));
     EXPECT_TRUE(method.data == "D_f" || method.data == "D_f + D_r");
     EXPECT_FALSE(method.source.empty());
 }
@@ -56,6 +56,7 @@ TEST_P(Methods, ReachesItsGoal) {
         const bool relabels = GetParam().objective == Objective::relabel;
         EXPECT_EQ(traces.back().forget_correct, relabels ? task.images.dim(0) : 0);
         EXPECT_EQ(traces.front().adversarial_loss > 0, GetParam().adversarial);
+        EXPECT_EQ(traces.back().distillation > 0, GetParam().distillation && traces.size() > 1);
         EXPECT_EQ(traces.front().penalty, 0);
         EXPECT_EQ(traces.back().penalty > 0, GetParam().importance && traces.size() > 1);
         // The trace's count is the model's.
@@ -135,7 +136,8 @@ TEST(Registry, HasTheArmsOfTheComparison) {
     std::vector<std::string> names;
     for (const Method& method : methods()) names.push_back(method.name);
     EXPECT_THAT(names, testing::IsSupersetOf({"neggrad", "adv", "imp", "adv+imp", "relabel", "relabel+adv",
-                                              "relabel+imp", "relabel+adv+imp"}));
+                                              "relabel+imp", "relabel+adv+imp", "distill", "distill+imp",
+                                              "distill+views", "distill+views+imp"}));
     EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
     EXPECT_THAT(error_of([] { find_method("scrub"); }), HasSubstr("neggrad, adv"));
 }

@@ -35,6 +35,7 @@ public:
                "--switches)");
         option("out", out, "run directory; an existing run of the same settings is continued");
         optimizer_options();
+        distill_options();
         stop_options();
         attack_options.declare([this](auto&&... arguments) { option(arguments...); });
         option("repeats", run_options.repeats, "adversarial images per image of D_f");
@@ -72,6 +73,14 @@ private:
         option("forget-batch", run_options.unlearn.forget_batch, "images of D_f per step");
         option("adversarial-batch", run_options.unlearn.adversarial_batch, "adversarial images per step");
         flag("shuffle", run_options.unlearn.shuffle, "shuffle the adversarial images each pass");
+    }
+    void distill_options() {
+        DistillOptions& distill = run_options.unlearn.distill;
+        option("distill-weight", distill.weight, "distill methods: weight of KL on the proxies");
+        option("distill-lr", distill.lr, "distill methods: learning rate of Adam");
+        option("distill-margin", distill.margin, "distill methods: push an image until it is wrong by so many logits");
+        option("proxies", distill.proxies, "distill methods: proxies of each of the three kinds per step");
+        option("views", distill.views, "distill+views: changed copies of each image of D_f per step");
     }
     void stop_options() {
         StopRule& stop = run_options.unlearn.stop;

@@ -19,8 +19,13 @@ struct Method {
     std::string data;     // "D_f" or "D_f + D_r"
     std::string source;
     Objective objective = Objective::misclassify;
-    bool adversarial = false;  // + CE(f(x'), t) on targeted adversarial images of D_f
-    bool importance = false;   // + lambda / 2 * sum(Omega_bar * (theta - theta0)^2)
+    bool adversarial = false;   // + CE(f(x'), t) on targeted adversarial images of D_f
+    bool importance = false;    // + lambda / 2 * sum(Omega_bar * (theta - theta0)^2)
+    bool distillation = false;  // + w * KL(f_theta0(x) || f_theta(x)) on proxies (unlearn/distillation.h); steps are
+                                // then Adam's with frozen BatchNorm
+    bool views = false;         // with distillation: changed copies of D_f are to be forgotten, too
+
+    bool needs_attack() const { return adversarial || distillation; }  // looks at adversarial images
 };
 
 const std::vector<Method>& methods();

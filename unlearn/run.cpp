@@ -114,7 +114,7 @@ RunResult Run::execute() {
     run.rows.push_back(before_);
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
         task_.relabels = new_labels(*twin_, train_, task_, options_);
-    if (any([](const Method& method) { return method.adversarial; })) attack(run);
+    if (any([](const Method& method) { return method.needs_attack(); })) attack(run);
     twin_.reset();  // only relabels and the attack look through it
     // What one phase asked memory for is of no use to the next.
     const auto return_memory = [&] { backend(model_.device()).trim(); };

@@ -4,7 +4,6 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <numeric>
 
@@ -12,31 +11,13 @@
 #include "nn/layers.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
-#include "tensor/step_graph.h"
 #include "unlearn/image_set.h"
 #include "unlearn/metrics.h"
+#include "unlearn/step_terms.h"
 #include "unlearn/stop.h"
 
 namespace lethe {
 namespace {
-
-// Images with labels, ready for one forward pass.
-struct Batch {
-    Tensor images, labels;
-    int64_t size() const { return images.dim(0); }
-};
-
-// The rows named in `order`, in memory of their own.
-Batch gather(const ImageRows& images, std::span<const int64_t> labels, std::span<const int64_t> order) {
-    std::vector<int64_t> chosen;
-    for (const int64_t row : order) chosen.push_back(labels[static_cast<std::size_t>(row)]);
-    return {images.gather(order), Tensor::from_int64({static_cast<int64_t>(order.size())}, chosen)};
-}
-
-Batch slice(const ImageRows& images, std::span<const int64_t> labels, int64_t begin, int64_t end) {
-    const auto first = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(end - begin);
-    return {images.rows(begin, end), Tensor::from_int64({end - begin}, labels.subspan(first, count))};
-}
 
 // Infinity and NaN are the floats whose exponent bits are all set; in integers the scan is vectorised.
 bool all_finite(std::span<const float> values) {
@@ -70,21 +51,6 @@ double mean_of(const Tensor& values) {
     return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
 }
 
-// 1 for the rows whose label's logit is not yet `margin` below the largest other one, 0 for the others.
-std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin) {
-    std::vector<float> rows;
-    for (int64_t i = 0; i < logits.dim(0); ++i) {
-        const auto logit = logits.values().subspan(static_cast<std::size_t>(i * logits.dim(1)),
-                                                   static_cast<std::size_t>(logits.dim(1)));
-        const auto label = static_cast<std::size_t>(labels[static_cast<std::size_t>(i)]);
-        float other = -std::numeric_limits<float>::infinity();
-        for (std::size_t c = 0; c < logit.size(); ++c)
-            if (c != label) other = std::max(other, logit[c]);
-        rows.push_back(double{logit[label]} - double{other} < -margin ? 0.0f : 1.0f);
-    }
-    return rows;
-}
-
 void check_labels(const std::vector<int64_t>& labels, const Shape& images, int64_t classes, const char* what) {
     check(static_cast<int64_t>(labels.size()) == images[0], "unlearn: ", labels.size(), " ", what, " for images ",
           images);
@@ -102,7 +68,7 @@ void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
             check(task.labels[i] != task.relabels[i], "unlearn: image ", i, " of the forget set has its true label ",
                   task.labels[i], " as its new label");
     }
-    if (method.adversarial) {
+    if (method.needs_attack()) {
         check(task.adversarial.defined() && task.adversarial.shape().rank() == 4 && task.adversarial.shape()[0] > 0,
               "unlearn: method ", method.name, " needs adversarial images");
         check_labels(task.adversarial_labels, task.adversarial.shape(), classes, "adversarial labels");
@@ -112,44 +78,11 @@ void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
     check(!method.importance || !task.penalty.empty(), "unlearn: method ", method.name, " needs importance weights");
 }
 
-OptimizerSpec with_switches(OptimizerSpec spec, const Switches& switches) {
-    spec.decay_all = switches.decay_all;
+OptimizerSpec optimizer_of(const Method& method, const UnlearnOptions& options) {
+    OptimizerSpec spec = options.optimizer;
+    if (method.distillation) spec = {.name = "adam", .lr = options.distill.lr, .weight_decay = 0.0f};
+    spec.decay_all = options.switches.decay_all;
     return spec;
-}
-
-// One term of a step's loss, with what it reads and writes at addresses that stay, so that it can be recorded.
-struct Term {
-    explicit Term(Backend& device) : graph(device) {}
-
-    // Brings a batch to the device. Rows that are not `recognised` do not count; empty: all do.
-    void load(const Batch& batch, std::span<const float> recognised, Device device);
-
-    Tensor images, labels;
-    Tensor active;  // 1 for the rows that count
-    Tensor loss;    // [N], cross entropy
-    StepGraph graph;
-};
-
-// By rows and weight: the last batch of a pass may be smaller.
-using Terms = std::map<std::pair<int64_t, double>, Term>;
-
-void Term::load(const Batch& batch, std::span<const float> recognised, Device device) {
-    const Tensor rows = recognised.empty() ? Tensor::full({batch.size()}, 1.0f)
-                                           : Tensor::from_nchw({static_cast<int64_t>(recognised.size())}, recognised);
-    if (device == Device::cpu) {
-        images = batch.images;
-        labels = batch.labels;
-        active = rows;
-        return;
-    }
-    if (!images.defined()) {
-        images = Tensor::empty(batch.images.shape(), DType::float32, device);
-        labels = Tensor::empty(batch.labels.shape(), DType::int64, device);
-        active = Tensor::empty(rows.shape(), DType::float32, device);
-    }
-    images.copy_from(batch.images);
-    labels.copy_from(batch.labels);
-    active.copy_from(rows);
 }
 
 // The loop's state. Which images a step uses follows from its number alone, so a checkpoint holds no positions.
@@ -161,7 +94,7 @@ public:
           task_(task),
           options_(options),
           device_(backend(model.device())),
-          optimizer_(model.net().parameters(), with_switches(options.optimizer, options.switches)),
+          optimizer_(model.net().parameters(), optimizer_of(method, options)),
           twin_(fold_batchnorm(model)),
           // the labels whose cross entropy moves and whose count is the goal
           labels_(method.objective == Objective::relabel ? task.relabels : task.labels) {
@@ -169,6 +102,9 @@ public:
         if (method.adversarial)
             order_ = adversarial_order(task.images.dim(0), task.adversarial.shape()[0] / task.images.dim(0),
                                        options.forget_batch, options.switches.adv_order_batch);
+        if (method.distillation)
+            distillation_.emplace(model, task.images, task.adversarial, options.distill.proxies, method.views,
+                                  options.seed);
     }
 
     void load(const UnlearnState& state);
@@ -183,14 +119,21 @@ private:
     bool finish(Verdict verdict, std::string reason);
     Standing standing() const;
     int64_t forget_begin(int64_t position) const;
-    Batch forget_batch(int64_t position) const;
+    StepBatch forget_batch(int64_t position) const;
     double add_forget_gradient(int64_t position, double weight);
-    Batch adversarial_batch(int64_t position);
-    double add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised = {});
+    StepBatch adversarial_batch(int64_t position);
+    StepBatch with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace);
+    double add_distillation_gradient();
+    double add_gradient(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {});
     Var forward(const Tensor& images);  // logits, under BatchNorm's mode of the steps
     double seconds() const;
     UnlearnState snapshot() const;
 
+    // By how many logits an image must be wrong for the forgetting term to leave it alone.
+    double forget_margin() const {
+        return method_.distillation ? std::max(options_.stop.margin, double{options_.distill.margin})
+                                    : options_.stop.margin;
+    }
     bool relabels() const { return method_.objective == Objective::relabel; }
 
     Model& model_;
@@ -201,7 +144,8 @@ private:
     Optimizer optimizer_;
     std::unique_ptr<Model> twin_;
     std::vector<int64_t> labels_;
-    Terms forget_, adversarial_;
+    Terms forget_, adversarial_, proxies_;
+    std::optional<Distillation> distillation_;
     std::vector<int64_t> order_;       // of adversarial rows
     std::vector<int64_t> pass_order_;  // the same, shuffled for pass `pass_`
     int64_t pass_ = -1;
@@ -231,7 +175,7 @@ void Unlearning::test_forget_set() {
     fold_into(model_, *twin_);
     const Tensor logits = predict(*twin_, task_.images);
     evaluation_ = evaluate_logits(logits, labels_);
-    recognised_ = still_recognised(logits, labels_, options_.stop.margin);
+    recognised_ = still_recognised(logits, labels_, forget_margin());
     forget_correct_ = evaluation_.accuracy.correct;
     const std::vector<int64_t> misclassified = evaluate_logits(logits, task_.labels).wrong;
     true_label_.assign(task_.labels.size(), true);
@@ -297,7 +241,8 @@ bool Unlearning::step(StepTrace& trace) {
     trace.lr = static_cast<double>(optimizer_.lr());
     trace.penalty = method_.importance ? optimizer_.penalty() : 0.0;
     accumulate_gradients(trace);
-    if (!std::isfinite(trace.forget_loss) || !std::isfinite(trace.adversarial_loss) || !std::isfinite(trace.penalty))
+    if (!std::isfinite(trace.forget_loss) || !std::isfinite(trace.adversarial_loss) || !std::isfinite(trace.penalty) ||
+        !std::isfinite(trace.distillation))
         return !finish(Verdict::diverged, concat("a loss was no finite number at step ", trace.step));
     optimizer_.step();
     ++step_;
@@ -310,13 +255,22 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
     const double direction = relabels() ? 1 : -1;
     const bool weighted = options_.switches.size_weighted_ce;
     model_.net().zero_grad();
+    if (method_.distillation) {
+        trace.distillation = add_distillation_gradient();
+        std::vector<float> recognised(recognised_.begin() + forget_begin(step_), recognised_.end());
+        StepBatch batch = forget_batch(step_);
+        recognised.resize(static_cast<std::size_t>(batch.size()));
+        if (method_.views) batch = with_views(batch, recognised, trace);
+        trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
+        return;
+    }
     if (!method_.adversarial) {
         const double weight = weighted ? 1.0 : static_cast<double>(options_.forget_weight);
         trace.forget_loss = add_forget_gradient(step_, direction * weight);
         return;
     }
     const int64_t rows = task_.adversarial.shape()[0], size = options_.adversarial_batch;
-    const Batch adversarial = adversarial_batch(step_);
+    const StepBatch adversarial = adversarial_batch(step_);
     const int64_t position = step_ % ((rows + size - 1) / size);  // zip(adversarial, cycle(D_f)) starts anew each pass
     const auto forget_size = static_cast<double>(forget_batch(position).size());
     const double share = forget_size / (forget_size + static_cast<double>(adversarial.size()));
@@ -331,10 +285,50 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
 // pushed on without bound, which only damages the model. Unless the switch asks for it, the log-odds log(p_y / (1 -
 // p_y)) are lowered instead, averaged over the images that are still recognised.
 double Unlearning::add_forget_gradient(int64_t position, double weight) {
-    const Batch batch = forget_batch(position);
+    const StepBatch batch = forget_batch(position);
     if (relabels() || options_.switches.plain_ce) return add_gradient(forget_, batch, weight);
     return add_gradient(forget_, batch, -weight,
                         std::span(recognised_.data() + forget_begin(position), static_cast<std::size_t>(batch.size())));
+}
+
+// The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
+StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace) {
+    const int64_t copies = options_.distill.views, rows = batch.size();
+    constexpr float noise = 0.03f;
+    const Random random(options_.seed, Purpose::weak_view);
+    const Tensor views = weak_views(batch.images, copies, noise, random, static_cast<uint64_t>(step_ * copies * rows));
+    Tensor images = Tensor::empty(views.shape().with_rows(rows + views.dim(0)));
+    images.rows(0, rows).copy_from(batch.images);
+    images.rows(rows, images.dim(0)).copy_from(views);
+    const auto own = batch.labels.int64_data();
+    std::vector<int64_t> labels;
+    for (int64_t copy = 0; copy <= copies; ++copy) labels.insert(labels.end(), own, own + rows);
+    const std::span<const int64_t> of_views = std::span(labels).subspan(static_cast<std::size_t>(rows));
+    const Tensor logits = predict(*twin_, views);
+    trace.views_correct = evaluate_logits(logits, of_views).accuracy.correct;
+    const std::vector<float> seen = still_recognised(logits, of_views, forget_margin());
+    recognised.insert(recognised.end(), seen.begin(), seen.end());
+    return {images, Tensor::from_int64({images.dim(0)}, labels)};
+}
+
+// Adds the gradient of w * mean KL(target || softmax(logits)), which for a row is w / N * (softmax(logits) - target).
+double Unlearning::add_distillation_gradient() {
+    const Proxies proxies = distillation_->proxies(step_);
+    const int64_t rows = proxies.images.dim(0);
+    Term& term = proxies_.try_emplace({rows, 0.0}, device_).first->second;
+    term.load({proxies.images, Tensor::from_int64({rows}, std::vector<int64_t>(static_cast<std::size_t>(rows)))}, {},
+              model_.device());
+    if (!term.target.defined()) term.target = Tensor::empty(proxies.target.shape(), DType::float32, model_.device());
+    term.target.copy_from(proxies.target);
+    const float share = options_.distill.weight / static_cast<float>(rows);
+    term.graph.run([&] {
+        Var logits = forward(term.images);
+        term.logits = logits.value();
+        Tensor probabilities;
+        device_.softmax_cross_entropy(term.logits, term.labels, probabilities);
+        logits.backward(device_.scale(device_.binary(Binary::sub, probabilities, term.target), share));
+    });
+    return mean_kl(proxies.target, term.logits.cpu());
 }
 
 // The test after a step. False when a logit is no finite number.
@@ -356,18 +350,18 @@ int64_t Unlearning::forget_begin(int64_t position) const {
     return position % batches * size;
 }
 
-Batch Unlearning::forget_batch(int64_t position) const {
+StepBatch Unlearning::forget_batch(int64_t position) const {
     const int64_t begin = forget_begin(position);
-    return slice(task_.images, labels_, begin, std::min(task_.images.dim(0), begin + options_.forget_batch));
+    return slice_batch(task_.images, labels_, begin, std::min(task_.images.dim(0), begin + options_.forget_batch));
 }
 
 // Batches do not span the end of a pass.
-Batch Unlearning::adversarial_batch(int64_t position) {
+StepBatch Unlearning::adversarial_batch(int64_t position) {
     const int64_t rows = task_.adversarial.shape()[0], size = options_.adversarial_batch;
     const int64_t batches = (rows + size - 1) / size, pass = position / batches;
     const int64_t begin = position % batches * size, end = std::min(rows, begin + size);
     if (!options_.shuffle && !options_.switches.adv_order_batch)
-        return slice(task_.adversarial, task_.adversarial_labels, begin, end);
+        return slice_batch(task_.adversarial, task_.adversarial_labels, begin, end);
     if (pass != pass_) {
         pass_ = pass;
         pass_order_ = order_;
@@ -378,7 +372,7 @@ Batch Unlearning::adversarial_batch(int64_t position) {
                 pass_order_[i] = order_[static_cast<std::size_t>(shuffled[i])];
         }
     }
-    return gather(
+    return gather_batch(
         task_.adversarial, task_.adversarial_labels,
         std::span(pass_order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
 }
@@ -386,7 +380,8 @@ Batch Unlearning::adversarial_batch(int64_t position) {
 // Adds the gradient of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it
 // marks; returns mean CE. Each batch has its own forward and backward pass: with batch statistics, BatchNorm must not
 // see the two sets as one, and its running statistics see them in the order of calls.
-double Unlearning::add_gradient(Terms& terms, const Batch& batch, double weight, std::span<const float> recognised) {
+double Unlearning::add_gradient(Terms& terms, const StepBatch& batch, double weight,
+                                std::span<const float> recognised) {
     const bool log_odds = !recognised.empty();
     Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
     const auto total = static_cast<float>(weight),
@@ -405,13 +400,15 @@ double Unlearning::add_gradient(Terms& terms, const Batch& batch, double weight,
 }
 
 Var Unlearning::forward(const Tensor& images) {
-    return model_.forward(images, options_.switches.bn_train_steps ? BatchNormMode::batch : BatchNormMode::running);
+    const bool batch_statistics = options_.switches.bn_train_steps && !method_.distillation;
+    return model_.forward(images, batch_statistics ? BatchNormMode::batch : BatchNormMode::running);
 }
 
 }  // namespace
 
 void UnlearnOptions::validate() const {
     optimizer.validate();
+    distill.validate();
     check(forget_batch >= 1, "unlearn: forget_batch is ", forget_batch, "; it must be >= 1");
     check(adversarial_batch >= 1, "unlearn: adversarial_batch is ", adversarial_batch, "; it must be >= 1");
     check(std::isfinite(lambda) && lambda >= 0, "unlearn: lambda is ", lambda, "; it must be a finite number >= 0");

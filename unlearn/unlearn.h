@@ -9,6 +9,7 @@
 
 #include "nn/model.h"
 #include "nn/optim.h"
+#include "unlearn/distillation.h"
 #include "unlearn/image_rows.h"
 #include "unlearn/importance.h"
 #include "unlearn/method.h"
@@ -34,6 +35,7 @@ struct UnlearnOptions {
     float lambda = 1.0f;         // weight of the importance penalty
     float forget_weight = 1.0f;  // weights of the two cross entropies where size_weighted_ce is off
     float adversarial_weight = 1.0f;
+    DistillOptions distill;  // of the methods with distillation
     bool shuffle =
         false;  // order of adversarial rows per pass, from stream Purpose::shuffle; the reference never shuffles
     uint64_t seed = 0;
@@ -52,7 +54,7 @@ struct ForgetTask {
     std::vector<int64_t> labels;    // true labels
     std::vector<int64_t> relabels;  // y*, for the relabel objective
     ImageRows adversarial;  // x' [n,3,H,W], repeat-major as draw_targets() and attack_pool() make them; for methods
-                            // that use them
+                            // that use them (Method::needs_attack)
     std::vector<int64_t> adversarial_labels;
     StateDict penalty;  // Omega_bar, for methods that use it
 };
@@ -62,6 +64,8 @@ struct StepTrace {
     int64_t step = 0;             // from 1
     double forget_loss = 0;       // mean CE(f(x), y) or CE(f(x), y*) of the step's D_f batch, before the step
     double adversarial_loss = 0;  // mean CE(f(x'), t) of the step's batch; 0 where the method has none
+    double distillation = 0;      // mean KL of the step's proxies, before the step; 0 where the method has none
+    int64_t views_correct = 0;    // changed copies of D_f still given their true label before the step
     double penalty = 0;           // sum(Omega_bar (theta - theta0)^2) / 2 before the step
     int64_t forget_correct = 0;   // D_f images still given their true label after the step (relabel: their new one)
     double mean_margin = 0, max_margin = 0;  // of D_f, true label (relabel: new label), after the step
@@ -96,6 +100,7 @@ struct UnlearnResult {
 // Runs `method` on `model` in place.
 //   ADV   each step: the next adversarial batch forward, then the next D_f batch (cycling; every pass over the
 //         adversarial rows starts with the first one, and its last batch may be short), one optimizer step.
+//   distill  each step: proxies and the next D_f batch (with views: and changed copies of it), BatchNorm frozen, Adam.
 //   other each step: the next D_f batch.
 // D_f is tested after every step with running statistics. At least one step is made.
 // Minimised: s w_f CE(D_f) + w_a CE(x', t) + lambda penalty; s = -1 for misclassify, +1 for relabel. Without the switch

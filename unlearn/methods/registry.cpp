@@ -10,7 +10,11 @@
     METHOD(relabel)           \
     METHOD(relabel_adv)       \
     METHOD(relabel_imp)       \
-    METHOD(relabel_adv_imp)
+    METHOD(relabel_adv_imp)   \
+    METHOD(distill)           \
+    METHOD(distill_imp)       \
+    METHOD(distill_views)     \
+    METHOD(distill_views_imp)
 
 namespace lethe {
 namespace method {

@@ -1,0 +1,148 @@
+// Proxies, views and the divergence of self-distillation.
+#include "unlearn/distillation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "tensor/parallel.h"
+#include "tests/support/compare.h"
+#include "tests/support/tiny.h"
+#include "tests/support/tiny_task.h"
+#include "unlearn/unlearn.h"
+
+namespace lethe::test {
+namespace {
+
+class DistillationTest : public testing::Test {
+protected:
+    void TearDown() override { set_threads(0); }
+    Distillation make(int64_t proxies, bool keep_away) const {
+        return {*model, task.images, task.adversarial, proxies, keep_away, 5};
+    }
+
+    std::unique_ptr<Model> model = tiny_model();
+    ForgetTask task = tiny_task(*model);
+};
+
+TEST_F(DistillationTest, DivergenceByHand) {
+    // p = (1/2, 1/2), logits (ln 3, 0): q = (3/4, 1/4). KL = 1/2 ln(2/3) + 1/2 ln 2 = 1/2 ln(4/3). The second row
+    // agrees.
+    const auto ln3 = static_cast<float>(std::log(3.0));
+    const Tensor target = Tensor::from_nchw({2, 2}, std::vector<float>{0.5f, 0.5f, 0.75f, 0.25f});
+    const Tensor logits = Tensor::from_nchw({2, 2}, std::vector<float>{ln3, 0.0f, ln3 + 5.0f, 5.0f});
+    EXPECT_NEAR(mean_kl(target, logits), 0.25 * std::log(4.0 / 3.0), 1e-7);
+    // The other way round it would be 3/4 ln(3/2) + 1/4 ln(1/2), which is not it.
+    EXPECT_GT(std::abs(0.5 * (0.75 * std::log(1.5) + 0.25 * std::log(0.5)) - 0.25 * std::log(4.0 / 3.0)), 1e-3);
+    const Tensor q = softmax_rows(logits);
+    EXPECT_NEAR(q.data()[0], 0.75f, 1e-6);
+    EXPECT_NEAR(q.data()[3], 0.25f, 1e-6);
+    // A class without a share counts nothing, however small its logit.
+    const Tensor certain = Tensor::from_nchw({1, 2}, std::vector<float>{1.0f, 0.0f});
+    EXPECT_NEAR(mean_kl(certain, Tensor::from_nchw({1, 2}, std::vector<float>{200.0f, -200.0f})), 0.0, 1e-12);
+}
+
+TEST_F(DistillationTest, ProxiesAreImagesAndTheTeachersOpinion) {
+    const Distillation distillation = make(6, false);
+    const Proxies proxies = distillation.proxies(3);
+    ASSERT_EQ(proxies.images.shape(), Shape({18, 3, tiny_side, tiny_side}));
+    for (const float pixel : proxies.images.values()) EXPECT_TRUE(pixel >= 0.0f && pixel <= 1.0f);
+    EXPECT_TRUE(identical(proxies.target, softmax_rows(predict(*fold_batchnorm(*model), proxies.images))));
+    // The first kind is adversarial images as they are.
+    const int64_t pixels = 3 * tiny_side * tiny_side;
+    const Tensor pool = task.adversarial.rows(0, task.adversarial.shape()[0]);
+    for (int64_t i = 0; i < 6; ++i) {
+        const float* image = proxies.images.data() + i * pixels;
+        bool found = false;
+        for (int64_t j = 0; j < pool.dim(0); ++j)
+            found = found || std::equal(image, image + pixels, pool.data() + j * pixels);
+        EXPECT_TRUE(found) << i;
+    }
+}
+
+TEST_F(DistillationTest, AStepsProxiesDependOnSeedAndStepAlone) {
+    const Distillation distillation = make(4, false);
+    const Proxies at_seven = distillation.proxies(7);
+    distillation.proxies(2);
+    set_threads(1);
+    EXPECT_TRUE(identical(distillation.proxies(7).images, at_seven.images));
+    set_threads(2);
+    EXPECT_TRUE(identical(make(4, false).proxies(7).images, at_seven.images));
+    EXPECT_FALSE(identical(distillation.proxies(8).images, at_seven.images));
+}
+
+// Black images to forget, white adversarial ones: a pixel of a mixture tells lambda, the pasted area its share.
+TEST_F(DistillationTest, KeptAwayProxiesAreAtMostHalfAnImageOfTheForgetSet) {
+    const Tensor black = Tensor::full({4, 3, 32, 32}, 0.0f), white = Tensor::full({4, 3, 32, 32}, 1.0f);
+    const ImageRows pool(white);
+    constexpr int64_t n = 64;
+    for (const bool keep_away : {true, false}) {
+        const Proxies proxies = Distillation(*model, black, pool, n, keep_away, 1).proxies(0);
+        const int64_t pixels = 3 * 32 * 32, centre = pixels / 2;  // no shift of 4 brings zeros there
+        float darkest = 1.0f, brightest = 0.0f;
+        for (int64_t i = n; i < 2 * n; ++i) {
+            const float value = proxies.images.data()[i * pixels + centre];
+            darkest = std::min(darkest, value);
+            brightest = std::max(brightest, value);
+        }
+        // 64 draws: all of them within 0.1 of the middle of an interval of length 1/2 has probability 0.4^64.
+        EXPECT_EQ(darkest >= 0.5f, keep_away) << darkest;
+        EXPECT_GT(brightest, 0.9f);
+    }
+}
+
+TEST_F(DistillationTest, ViewsStayInTheBoxAndAreCopiesMajor) {
+    const Random random(1, Purpose::weak_view);
+    const Tensor views = weak_views(task.images, 3, 0.5f, random, 10);
+    ASSERT_EQ(views.dim(0), 12);
+    for (const float pixel : views.values()) EXPECT_TRUE(pixel >= 0.0f && pixel <= 1.0f);
+    // Without noise a view holds the image's values or zeros: the mean of an all-ones image only falls by the border.
+    const Tensor ones = Tensor::full({2, 3, 32, 32}, 1.0f);
+    const Tensor shifted = weak_views(ones, 20, 0.0f, random, 0);
+    const int64_t pixels = 3 * 32 * 32;
+    bool some_moved = false;
+    for (int64_t i = 0; i < shifted.dim(0); ++i) {
+        double sum = 0;
+        for (int64_t j = 0; j < pixels; ++j) sum += static_cast<double>(shifted.data()[i * pixels + j]);
+        const double share = sum / static_cast<double>(pixels);
+        EXPECT_GE(share, (29.0 / 32.0) * (29.0 / 32.0) - 1e-6);  // by 3 pixels at most, down and right
+        some_moved = some_moved || share < 1.0;
+    }
+    EXPECT_TRUE(some_moved);
+}
+
+// What holds the network: the stronger the weight, the less its answers to proxies have changed.
+TEST_F(DistillationTest, AStrongerAnchorMovesLess) {
+    const auto divergence = [&](float weight) {
+        UnlearnOptions options = tiny_options();
+        options.distill = {.weight = weight, .lr = 1e-3f, .proxies = 16};
+        options.stop = {.in_a_row = 1000, .max_steps = 10};
+        double last = 0;
+        const auto own = model->clone();
+        unlearn(*own, find_method("distill"), task, options, [&](const StepTrace& trace, const auto&) {
+            last = trace.distillation;
+            return true;
+        });
+        return last;
+    };
+    EXPECT_LT(divergence(100.0f), divergence(0.0f));
+}
+
+TEST_F(DistillationTest, OptionsAreChecked) {
+    const auto error = [](auto set) {
+        return error_of([&] {
+            DistillOptions options;
+            set(options);
+            options.validate();
+        });
+    };
+    EXPECT_THAT(error([](DistillOptions& o) { o.weight = -1; }), testing::HasSubstr("distillation weight is -1"));
+    EXPECT_THAT(error([](DistillOptions& o) { o.lr = 0; }), testing::HasSubstr("> 0"));
+    EXPECT_THAT(error([](DistillOptions& o) { o.proxies = 0; }), testing::HasSubstr("proxies is 0"));
+    EXPECT_THAT(error([](DistillOptions& o) { o.views = 0; }), testing::HasSubstr("views is 0"));
+}
+
+}  // namespace
+}  // namespace lethe::test

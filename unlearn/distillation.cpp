@@ -1,0 +1,164 @@
+#include "unlearn/distillation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "data/dataset.h"
+#include "tensor/error.h"
+#include "tensor/parallel.h"
+
+namespace lethe {
+namespace {
+
+int64_t pixels_of(const Tensor& images) { return images.dim(1) * images.dim(2) * images.dim(3); }
+
+const float* row(const Tensor& images, int64_t i) { return images.data() + i * pixels_of(images); }
+
+int64_t shift_limit(int64_t height, int64_t width, int64_t thirtyseconds) {
+    return std::max<int64_t>(1, std::min(height, width) * thirtyseconds / 32);
+}
+
+// Which rows of `from` a step takes, `count` of them, drawn at `item`.
+std::vector<int64_t> draw_rows(const Random& random, uint64_t item, int64_t from, int64_t count) {
+    std::vector<int64_t> rows;
+    for (int64_t i = 0; i < count; ++i) rows.push_back(random.below(from, item, static_cast<uint32_t>(i)));
+    return rows;
+}
+
+// In images whose pixels lie row by row with their channels together.
+struct Rectangle {
+    int64_t top, left, height, width;
+};
+
+// A rectangle of the image's proportions and `share` of its area, somewhere in it.
+Rectangle draw_rectangle(const Random& random, uint64_t item, float share, int64_t height, int64_t width) {
+    const double side = std::sqrt(static_cast<double>(share));
+    const auto h = static_cast<int64_t>(std::lround(side * static_cast<double>(height)));
+    const auto w = static_cast<int64_t>(std::lround(side * static_cast<double>(width)));
+    return {random.below(height - h + 1, item, 0), random.below(width - w + 1, item, 1), h, w};
+}
+
+double log_sum_exp(const float* z, int64_t classes) {
+    const auto top = static_cast<double>(*std::max_element(z, z + classes));
+    double sum = 0;
+    for (int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(z[c]) - top);
+    return top + std::log(sum);
+}
+
+void paste(const Rectangle& piece, const float* from, float* to, int64_t width, int64_t channels) {
+    for (int64_t y = piece.top; y < piece.top + piece.height; ++y) {
+        const int64_t begin = (y * width + piece.left) * channels;
+        std::copy_n(from + begin, piece.width * channels, to + begin);
+    }
+}
+
+}  // namespace
+
+void DistillOptions::validate() const {
+    check(std::isfinite(weight) && weight >= 0, "unlearn: the distillation weight is ", weight,
+          "; it must be a finite number >= 0");
+    check(std::isfinite(lr) && lr > 0, "unlearn: the learning rate of distillation is ", lr,
+          "; it must be a finite number > 0");
+    check(std::isfinite(margin) && margin >= 0, "unlearn: the margin of distillation is ", margin,
+          "; it must be a finite number >= 0");
+    check(proxies >= 1, "unlearn: proxies is ", proxies, "; it must be >= 1");
+    check(views >= 1, "unlearn: views is ", views, "; it must be >= 1");
+}
+
+Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Random& random, uint64_t first_item) {
+    const int64_t count = images.dim(0);
+    Tensor views = Tensor::empty(images.shape().with_rows(copies * count));
+    std::vector<uint64_t> items;
+    for (int64_t copy = 0; copy < copies; ++copy) {
+        views.rows(copy * count, (copy + 1) * count).copy_from(images);
+        for (int64_t i = 0; i < count; ++i) items.push_back(first_item + items.size());
+    }
+    augment_crop_flip(views, items, shift_limit(images.dim(2), images.dim(3), 3), random);
+    if (noise == 0.0f) return views;
+    constexpr uint32_t first = 4;  // behind the draws of the placement
+    float* pixels = views.mutable_data();
+    const int64_t size = pixels_of(views);
+    parallel_for(copies * count, [&](int64_t i) {
+        const uint64_t item = items[static_cast<std::size_t>(i)];
+        for (int64_t j = 0; j < size; ++j) {
+            float& pixel = pixels[i * size + j];
+            pixel = std::clamp(pixel + noise * random.normal(item, first + static_cast<uint32_t>(j)), 0.0f, 1.0f);
+        }
+    });
+    return views;
+}
+
+Distillation::Distillation(const Model& original, const Tensor& forget, const ImageRows& adversarial, int64_t proxies,
+                           bool keep_away, uint64_t seed)
+    : teacher_(fold_batchnorm(original)),
+      forget_(forget),
+      adversarial_(adversarial),
+      count_(proxies),
+      keep_away_(keep_away),
+      seed_(seed) {}
+
+Proxies Distillation::proxies(int64_t step) const {
+    const Random random(seed_, Purpose::proxy), augment(seed_, Purpose::augment);
+    const int64_t n = count_, height = forget_.dim(2), width = forget_.dim(3), channels = forget_.dim(1);
+    // Items of a step: five for choices of rows and lambda, then one for each rectangle.
+    const auto item = static_cast<uint64_t>(step) * static_cast<uint64_t>(n + 5);
+    const auto augmented = [&](Tensor rows, uint64_t part) {  // part 0 or 1 of a step
+        const auto size = static_cast<uint64_t>(rows.dim(0));
+        std::vector<uint64_t> items(size);
+        std::iota(items.begin(), items.end(), (2 * static_cast<uint64_t>(step) + part) * size);
+        augment_crop_flip(rows, items, shift_limit(height, width, 4), augment);
+        return rows;
+    };
+    const int64_t pool = adversarial_.shape()[0], k = forget_.dim(0);
+    const Tensor a = augmented(ImageRows(forget_).gather(draw_rows(random, item, k, 2 * n)), 0);
+    const Tensor b = augmented(adversarial_.gather(draw_rows(random, item + 1, pool, 2 * n)), 1);
+
+    Tensor images = Tensor::empty(forget_.shape().with_rows(3 * n));
+    images.rows(0, n).copy_from(adversarial_.gather(draw_rows(random, item + 2, pool, n)));
+    float* out = images.mutable_data();
+    const int64_t size = pixels_of(images);
+    parallel_for(n, [&](int64_t i) {
+        const auto index = static_cast<uint32_t>(i);
+        const float most = keep_away_ ? 0.5f : 1.0f;
+        const float lambda = most * random.uniform(item + 3, index), share = most * random.uniform(item + 4, index);
+        const float *from_a = row(a, i), *from_b = row(b, i);
+        float* mixed = out + (n + i) * size;
+        for (int64_t j = 0; j < size; ++j) mixed[j] = lambda * from_a[j] + (1.0f - lambda) * from_b[j];
+        float* pasted = out + (2 * n + i) * size;
+        std::copy_n(row(b, n + i), size, pasted);
+        paste(draw_rectangle(random, item + 5 + static_cast<uint64_t>(i), share, height, width), row(a, n + i), pasted,
+              width, channels);
+    });
+    return {images, softmax_rows(predict(*teacher_, images))};
+}
+
+Tensor softmax_rows(const Tensor& logits) {
+    Tensor result = Tensor::empty(logits.shape());
+    const int64_t classes = logits.dim(1);
+    float* out = result.mutable_data();
+    for (int64_t i = 0; i < logits.dim(0); ++i) {
+        const float* z = logits.data() + i * classes;
+        const double whole = log_sum_exp(z, classes);
+        for (int64_t c = 0; c < classes; ++c)
+            out[i * classes + c] = static_cast<float>(std::exp(static_cast<double>(z[c]) - whole));
+    }
+    return result;
+}
+
+double mean_kl(const Tensor& target, const Tensor& logits) {
+    const int64_t rows = logits.dim(0), classes = logits.dim(1);
+    double total = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+        const float *z = logits.data() + i * classes, *p = target.data() + i * classes;
+        const double whole = log_sum_exp(z, classes);
+        for (int64_t c = 0; c < classes; ++c) {
+            const auto share = static_cast<double>(p[c]);
+            if (share > 0) total += share * (std::log(share) - (static_cast<double>(z[c]) - whole));
+        }
+    }
+    return rows > 0 ? total / static_cast<double>(rows) : 0;
+}
+
+}  // namespace lethe

@@ -1,0 +1,18 @@
+// Self-distillation with the importance penalty on top.
+#include "unlearn/method.h"
+
+namespace lethe::method {
+
+Method distill_imp() {
+    return {.name = "distill+imp",
+            .formula =
+                "min log(p_y / (1 - p_y)) over D_f still recognised + w KL(f_theta0(x) || f(x)) over proxies + "
+                "lambda/2 sum((1 - Omega) (theta - theta0)^2)",
+            .data = "D_f",
+            .source = "Lethe; distillation after Hinton et al., 2015, importance after L2UL",
+            .objective = Objective::misclassify,
+            .importance = true,
+            .distillation = true};
+}
+
+}  // namespace lethe::method

@@ -1,0 +1,47 @@
+// What one step of unlearning is made of: batches, and the terms of its loss, each a forward and a backward pass.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tensor/step_graph.h"
+#include "unlearn/image_rows.h"
+
+namespace lethe {
+
+// Images [n,3,H,W] with labels int64 [n], on the CPU, ready for one forward pass.
+struct StepBatch {
+    Tensor images, labels;
+    int64_t size() const { return images.dim(0); }
+};
+
+// The rows named in `order`, in memory of their own.
+StepBatch gather_batch(const ImageRows& images, std::span<const int64_t> labels, std::span<const int64_t> order);
+// Rows [begin, end); a view where they are in memory.
+StepBatch slice_batch(const ImageRows& images, std::span<const int64_t> labels, int64_t begin, int64_t end);
+
+// One term of a step's loss, with what it reads and writes at addresses that stay, so that it can be recorded.
+struct Term {
+    explicit Term(Backend& device) : graph(device) {}
+
+    // Brings a batch to the device. Rows that are not `recognised` do not count; empty: all do.
+    void load(const StepBatch& batch, std::span<const float> recognised, Device device);
+
+    Tensor images, labels;
+    Tensor active;  // 1 for the rows that count
+    Tensor loss;    // [N], cross entropy
+    Tensor target;  // [N,C], of distillation
+    Tensor logits;  // [N,C], of distillation
+    StepGraph graph;
+};
+
+// By rows and weight: the last batch of a pass may be smaller.
+using Terms = std::map<std::pair<int64_t, double>, Term>;
+
+// 1 for the rows of logits [n,C] whose label's logit is not yet `margin` below the largest other one, 0 for the others.
+std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin);
+
+}  // namespace lethe
