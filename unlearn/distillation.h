@@ -11,11 +11,11 @@
 namespace lethe {
 
 struct DistillOptions {
-    float weight = 30.0f;  // w, of KL against the forgetting term
-    float lr = 2e-4f;      // of Adam, which these methods step with, BatchNorm frozen
-    float margin = 1.0f;   // the forgetting term rests for an image that is wrong by this many logits
-    int64_t proxies = 64;  // of each of the three kinds, per step
-    int64_t views = 4;     // weakly changed copies of each image of D_f per step, for the methods with views
+    float weight = 100.0f;  // w, of KL against the forgetting term
+    float lr = 1e-4f;       // of Adam, which these methods step with, BatchNorm frozen
+    float margin = 0.5f;    // the forgetting term rests for an image that is wrong by this many logits
+    int64_t proxies = 64;   // of each of the three kinds, per step
+    int64_t views = 4;      // weakly changed copies of each image of D_f per step, for the methods with views
 
     void validate() const;  // throws Error naming the option and its range
 };
