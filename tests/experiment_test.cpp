@@ -52,7 +52,9 @@ protected:
         arguments.insert(arguments.end(), further.begin(), further.end());
         return run_lethe(arguments, folder_.path(), kill_after_ms);
     }
-    bool finished(const std::string& cell) const { return is_file(folder_.path("out/runs/" + cell + "/manifest.json")); }
+    bool finished(const std::string& cell) const {
+        return is_file(folder_.path("out/runs/" + cell + "/manifest.json"));
+    }
     // A file that is written anew is another one.
     ino_t identity(const std::string& name) const {
         struct stat status {};

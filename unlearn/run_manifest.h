@@ -13,7 +13,7 @@ namespace lethe {
 
 inline constexpr const char* manifest_file = "manifest.json";
 
-// Files that are in no manifest: the manifest, signatures of it, and what `lethe audit` writes.
+// Files that are in no manifest: the manifest, signatures of it, and what `lethe audit` and `lethe measure` write.
 bool outside_manifest(const std::string& name);
 
 // Lists and hashes the files in `run`; `inputs` is the run's inputs.json.

@@ -77,8 +77,9 @@ __global__ void conv2d_v2_kernel(ConvGeometry g, const float* x, const float* w,
 // from shared memory becomes the limit. Expect 2 to 4 times v3, for products of 10 bits of mantissa.
 //
 // v5 is shipped: lethe::cuda::narrow_conv2d, for 3x3 layers from 16 to 16 channels (in bfloat16 of up to 32; other
-// layers it leaves to cuDNN or v4, and does not appear with them). With so few, memory is the limit again, and what v4 loses is spent on
-// gathering each pixel 9 times. v5 brings a tile of pixels with its border to shared memory once; the taps are products
-// of the same words at moved addresses. Expect the time of the bytes of x and y, within a factor of 2.
+// layers it leaves to cuDNN or v4, and does not appear with them). With so few, memory is the limit again, and what v4
+// loses is spent on gathering each pixel 9 times. v5 brings a tile of pixels with its border to shared memory once; the
+// taps are products of the same words at moved addresses. Expect the time of the bytes of x and y, within a factor
+// of 2.
 
 }  // namespace LETHE_CUDA::labs

@@ -12,7 +12,6 @@ Method distill_views() {
         .data = "D_f",
         .source = "Lethe; distillation after Hinton et al., 2015",
         .objective = Objective::misclassify,
-
         .distillation = true,
         .views = true};
 }
