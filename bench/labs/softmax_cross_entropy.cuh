@@ -62,9 +62,9 @@ __global__ void softmax_v2_kernel(const float* logits, const std::int64_t* label
 // v3 is shipped: CudaBackend::softmax_cross_entropy, see cuda/softmax_cross_entropy.cuh, which asks how long a row is.
 // Up to 32 classes a thread has a row, as in v1, but a block reads and writes its 128 rows as one piece, through shared
 // memory. Up to 1024 a warp has a row, each logit is read once and stays in a register, and all loads are on their way
-// before the first is used; lanes exchange registers, five shuffles for a maximum or a sum, without a barrier. The first
-// shipped version gave every row a warp and read it three times: an H100 measured 51 % of copy speed for 1000 classes
-// and 8 % for 10, where it was slower than v1, since a warp's 200 instructions are many for 40 bytes.
-// The sum is in double, for what the loss of a confident prediction needs.
+// before the first is used; lanes exchange registers, five shuffles for a maximum or a sum, without a barrier. The
+// first shipped version gave every row a warp and read it three times: an H100 measured 51 % of copy speed for 1000
+// classes and 8 % for 10, where it was slower than v1, since a warp's 200 instructions are many for 40 bytes. The sum
+// is in double, for what the loss of a confident prediction needs.
 
 }  // namespace LETHE_CUDA::labs
