@@ -89,6 +89,7 @@ h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.1rem;margin:2rem 0 .4rem;bord
 p.lead{color:var(--soft);margin-top:.2rem}table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line)}
 code{font-size:.85em;overflow-wrap:anywhere}.good{color:var(--good)}.bad{color:var(--bad)}
+@media (max-width:32rem){body{margin:1rem auto}table{font-size:.75rem}th,td{padding-right:.4rem}}
 @media print{:root{--ink:#000;--soft:#333;--line:#999;--paper:#fff;--good:#000;--bad:#000}
 body{font-size:10pt;margin:0;max-width:none}h2{break-after:avoid}tr,li{break-inside:avoid}}
 )";
