@@ -124,6 +124,20 @@ private:
 
 }  // namespace
 
+TemporaryFolder::TemporaryFolder(const std::string& prefix) {
+    const std::filesystem::path where = std::filesystem::temp_directory_path();
+    constexpr std::size_t drawn = 6;  // letters that mkdtemp() chooses
+    std::string pattern = (where / (prefix + "-" + std::string(drawn, 'X'))).string();
+    check(::mkdtemp(pattern.data()) != nullptr, where.string(), ": no folder can be made in it (", system_reason(errno),
+          ")");
+    path_ = pattern;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+}
+
 std::string system_reason(int error) { return std::generic_category().message(error); }
 
 bool is_there(const fs::path& path) {

@@ -46,6 +46,20 @@ private:
     bool committed_ = false;
 };
 
+// A new folder where the system keeps temporary files, gone with everything in it at the end of the scope.
+class TemporaryFolder {
+public:
+    explicit TemporaryFolder(const std::string& prefix);  // of its name; throws Error with the system's reason
+    ~TemporaryFolder();
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
 // What the system says of an errno.
 std::string system_reason(int error);
 

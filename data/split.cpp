@@ -146,6 +146,14 @@ std::vector<int64_t> select_forget_set(const std::string& text, const Dataset& t
     fail("forget set '", text, "': unknown form; known are ", forms);
 }
 
+std::vector<int64_t> evenly_spread(const std::vector<int64_t>& indices, int64_t limit) {
+    const auto size = static_cast<int64_t>(indices.size());
+    if (limit <= 0 || size <= limit) return indices;
+    std::vector<int64_t> chosen;
+    for (int64_t i = 0; i < limit; ++i) chosen.push_back(indices[static_cast<std::size_t>(i * size / limit)]);
+    return chosen;
+}
+
 std::vector<int64_t> complement(const std::vector<int64_t>& forget, int64_t size) {
     std::vector<bool> forgotten(static_cast<std::size_t>(size));
     for (const int64_t index : forget) {

@@ -21,6 +21,9 @@ namespace lethe {
 std::vector<int64_t> select_forget_set(const std::string& text, const Dataset& train,
                                        const std::function<std::vector<int64_t>()>& misclassified = {});
 
+// At most `limit` of them, evenly spread, so that few still cover all; 0: all.
+std::vector<int64_t> evenly_spread(const std::vector<int64_t>& indices, int64_t limit);
+
 // All of 0..size-1 that are not in `forget`, ascending.
 std::vector<int64_t> complement(const std::vector<int64_t>& forget, int64_t size);
 

@@ -334,6 +334,25 @@ TEST_F(Audit, HashedAgainAdversarialImagesOutsideTheBallAreRefused) {
     expect_refused("attack", "row 0 is ");
 }
 
+// Methods may look at the attack without being adversarial.
+TEST_F(Audit, HashedAgainTheAttackOfDistillationIsLookedAt) {
+    const ProgramResult unlearned =
+        run_lethe({"unlearn", "--data", "synthetic:0:200:50", "--weights", "trained/weights.safetensors", "--forget",
+                   "random:0:6", "--repeats", "2", "--steps", "3", "--max-steps", "2", "--methods", "distill",
+                   "--proxies", "4", "--out", "distilled"},
+                  folder_.path());
+    ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
+    EXPECT_EQ(run_lethe({"audit", "distilled"}, folder_.path()).code, 0);
+    const RunDirectory run{fs::path(folder_.path("distilled"))};
+    Json attack = run.read_json("attack.json");
+    attack["report"][1]["hit"] = !attack["report"][1]["hit"].get<bool>();
+    write_text(run.file("attack.json"), attack.dump(2) + "\n");
+    write_manifest(run, run.read_json("inputs.json"));
+    const ProgramResult audited = run_lethe({"audit", "distilled"}, folder_.path());
+    EXPECT_EQ(audited.code, 5) << audited.err;
+    EXPECT_THAT(audited.out + audited.err, HasSubstr("attack.json: report[1]: hit is"));
+}
+
 TEST_F(Audit, HashedAgainImportanceIsRecomputed) {
     WeightFile saved = read_weights(file("importance.safetensors"));
     saved.entries.at(2).second.bytes.at(2) ^= 1;

@@ -28,10 +28,7 @@ class Experiment : public testing::Test {
 protected:
     static void SetUpTestSuite() {
         shared_ = new TemporaryFolder;
-        const ProgramResult trained = run_lethe(
-            {"train", "--data", "synthetic:0:64:64", "--model", "resnet8", "--epochs", "1", "--out", "trained"},
-            shared_->path());
-        ASSERT_EQ(trained.code, 0) << trained.err;
+        train_resnet8(shared_->path());
     }
     static void TearDownTestSuite() {
         delete shared_;

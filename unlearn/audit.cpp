@@ -1,9 +1,7 @@
 #include "unlearn/audit.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstdlib>
 
 #include "data/file.h"
 #include "data/image_file.h"
@@ -46,27 +44,6 @@ bool close_to(const Tensor& claimed, const Tensor& recomputed, double tolerance)
     }
     return difference <= tolerance * largest;
 }
-
-// A folder for what is drawn again, gone with everything in it at the end of the scope.
-class ScratchFolder {
-public:
-    ScratchFolder() : path_(std::filesystem::temp_directory_path() / "lethe-audit-XXXXXX") {
-        std::string name = path_.string();
-        check(::mkdtemp(name.data()) != nullptr, "audit: no folder can be made in ", path_.parent_path().string(), ": ",
-              system_reason(errno));
-        path_ = name;
-    }
-    ~ScratchFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-    std::filesystem::path file(const std::string& name) const { return path_ / name; }
-
-private:
-    std::filesystem::path path_;
-};
 
 class Audit {
 public:
@@ -149,7 +126,7 @@ void Audit::execute() {
     ask("before", "before.json: the weights before, evaluated again on D_f, D_r and D_test", step(&Audit::before));
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
         task_.relabels = new_labels(*twin_, subject_.train, task_, options_);
-    if (any([](const Method& method) { return method.adversarial; }))
+    if (any([](const Method& method) { return method.needs_attack(); }))
         ask("attack",
             "adversarial.safetensors lies in the box and the ball; targets, predictions, hits and norms of attack.json "
             "hold for the weights before",
@@ -385,14 +362,14 @@ void Audit::tables(Findings& findings) {
 
 // Pixels, not bytes: they do not depend on who compressed them.
 void Audit::pictures(Findings& findings) {
-    const ScratchFolder scratch;
+    const TemporaryFolder scratch("lethe-audit");  // for what is drawn again
     std::vector<std::pair<std::string, std::vector<StepTrace>>> traces;
     for (const std::string& name : options_.methods)
         traces.emplace_back(name, read_trace(run_.file(name + "/trace.jsonl"), -1));
-    write_result_bars(scratch.file("results.png"), result_bars(rows()));
-    write_trace_chart(scratch.file("trace.png"), traces, static_cast<int64_t>(forget_.size()));
+    write_result_bars(scratch.path() / "results.png", result_bars(rows()));
+    write_trace_chart(scratch.path() / "trace.png", traces, static_cast<int64_t>(forget_.size()));
     for (const char* name : {"results.png", "trace.png"})
-        if (read_image(run_.file(name)).pixels != read_image(scratch.file(name)).pixels)
+        if (read_image(run_.file(name)).pixels != read_image(scratch.path() / name).pixels)
             findings.push_back(concat(name, " does not show them"));
 }
 

@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
+#include "unlearn/metrics.h"
 
 namespace lethe {
 namespace {
@@ -38,13 +39,6 @@ Rectangle draw_rectangle(const Random& random, uint64_t item, float share, int64
     const auto h = static_cast<int64_t>(std::lround(side * static_cast<double>(height)));
     const auto w = static_cast<int64_t>(std::lround(side * static_cast<double>(width)));
     return {random.below(height - h + 1, item, 0), random.below(width - w + 1, item, 1), h, w};
-}
-
-double log_sum_exp(const float* z, int64_t classes) {
-    const auto top = static_cast<double>(*std::max_element(z, z + classes));
-    double sum = 0;
-    for (int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(z[c]) - top);
-    return top + std::log(sum);
 }
 
 void paste(const Rectangle& piece, const float* from, float* to, int64_t width, int64_t channels) {
@@ -136,24 +130,24 @@ Proxies Distillation::proxies(int64_t step) const {
 
 Tensor softmax_rows(const Tensor& logits) {
     Tensor result = Tensor::empty(logits.shape());
-    const int64_t classes = logits.dim(1);
+    const auto classes = static_cast<std::size_t>(logits.dim(1)), rows = static_cast<std::size_t>(logits.dim(0));
     float* out = result.mutable_data();
-    for (int64_t i = 0; i < logits.dim(0); ++i) {
-        const float* z = logits.data() + i * classes;
-        const double whole = log_sum_exp(z, classes);
-        for (int64_t c = 0; c < classes; ++c)
-            out[i * classes + c] = static_cast<float>(std::exp(static_cast<double>(z[c]) - whole));
+    for (std::size_t i = 0; i < rows; ++i) {
+        const std::span<const float> row = logits.values().subspan(i * classes, classes);
+        const double whole = log_sum_exp(row);
+        for (const float z : row) *out++ = static_cast<float>(std::exp(static_cast<double>(z) - whole));
     }
     return result;
 }
 
 double mean_kl(const Tensor& target, const Tensor& logits) {
-    const int64_t rows = logits.dim(0), classes = logits.dim(1);
+    const auto classes = static_cast<std::size_t>(logits.dim(1)), rows = static_cast<std::size_t>(logits.dim(0));
     double total = 0;
-    for (int64_t i = 0; i < rows; ++i) {
-        const float *z = logits.data() + i * classes, *p = target.data() + i * classes;
-        const double whole = log_sum_exp(z, classes);
-        for (int64_t c = 0; c < classes; ++c) {
+    for (std::size_t i = 0; i < rows; ++i) {
+        const std::span<const float> z = logits.values().subspan(i * classes, classes),
+                                     p = target.values().subspan(i * classes, classes);
+        const double whole = log_sum_exp(z);
+        for (std::size_t c = 0; c < classes; ++c) {
             const auto share = static_cast<double>(p[c]);
             if (share > 0) total += share * (std::log(share) - (static_cast<double>(z[c]) - whole));
         }

@@ -9,6 +9,13 @@
 
 namespace lethe {
 
+double log_sum_exp(std::span<const float> logits) {
+    const auto top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+    double sum = 0;
+    for (const float z : logits) sum += std::exp(static_cast<double>(z) - top);
+    return std::log(sum) + top;
+}
+
 RowScore score_row(std::span<const float> logits, int64_t label) {
     const auto classes = static_cast<int64_t>(logits.size());
     check(label >= 0 && label < classes, "metrics: label ", label, " is outside [0, ", classes, ")");
@@ -22,14 +29,10 @@ RowScore score_row(std::span<const float> logits, int64_t label) {
         return score;
     }
     const auto own = static_cast<double>(logits[static_cast<std::size_t>(label)]);
-    const auto top = static_cast<double>(logits[static_cast<std::size_t>(score.predicted)]);
-    double sum = 0, other = -std::numeric_limits<double>::infinity();
-    for (int64_t j = 0; j < classes; ++j) {
-        const auto z = static_cast<double>(logits[static_cast<std::size_t>(j)]);
-        sum += std::exp(z - top);
-        if (j != label) other = std::max(other, z);
-    }
-    score.loss = std::log(sum) + top - own;
+    double other = -std::numeric_limits<double>::infinity();
+    for (int64_t j = 0; j < classes; ++j)
+        if (j != label) other = std::max(other, static_cast<double>(logits[static_cast<std::size_t>(j)]));
+    score.loss = log_sum_exp(logits) - own;
     score.margin = own - other;
     return score;
 }

@@ -20,6 +20,9 @@ struct RowScore {
 };
 RowScore score_row(std::span<const float> logits, int64_t label);  // throws Error for a label out of range
 
+// log of the sum of exp(z), in double and with the maximum taken out; -log softmax(z)_j is this minus z_j.
+double log_sum_exp(std::span<const float> logits);
+
 struct Accuracy {
     int64_t correct = 0, total = 0;
     double percent() const { return total > 0 ? 100.0 * static_cast<double>(correct) / static_cast<double>(total) : 0; }

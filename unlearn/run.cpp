@@ -360,12 +360,7 @@ Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>&
 }
 
 std::vector<int64_t> retained_indices(const std::vector<int64_t>& forget, int64_t size, int64_t limit) {
-    const std::vector<int64_t> all = complement(forget, size);
-    const auto count = static_cast<int64_t>(all.size());
-    if (limit <= 0 || count <= limit) return all;
-    std::vector<int64_t> chosen;
-    for (int64_t i = 0; i < limit; ++i) chosen.push_back(all[static_cast<std::size_t>(i * count / limit)]);
-    return chosen;
+    return evenly_spread(complement(forget, size), limit);
 }
 
 std::vector<int64_t> attack_targets(const std::vector<int64_t>& labels, int64_t classes, const RunOptions& options) {

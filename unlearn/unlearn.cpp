@@ -122,6 +122,7 @@ private:
     StepBatch forget_batch(int64_t position) const;
     double add_forget_gradient(int64_t position, double weight);
     StepBatch adversarial_batch(int64_t position);
+    void distill(StepTrace& trace);
     StepBatch with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace);
     double add_distillation_gradient();
     double add_gradient(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {});
@@ -255,15 +256,7 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
     const double direction = relabels() ? 1 : -1;
     const bool weighted = options_.switches.size_weighted_ce;
     model_.net().zero_grad();
-    if (method_.distillation) {
-        trace.distillation = add_distillation_gradient();
-        std::vector<float> recognised(recognised_.begin() + forget_begin(step_), recognised_.end());
-        StepBatch batch = forget_batch(step_);
-        recognised.resize(static_cast<std::size_t>(batch.size()));
-        if (method_.views) batch = with_views(batch, recognised, trace);
-        trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
-        return;
-    }
+    if (method_.distillation) return distill(trace);
     if (!method_.adversarial) {
         const double weight = weighted ? 1.0 : static_cast<double>(options_.forget_weight);
         trace.forget_loss = add_forget_gradient(step_, direction * weight);
@@ -291,12 +284,22 @@ double Unlearning::add_forget_gradient(int64_t position, double weight) {
                         std::span(recognised_.data() + forget_begin(position), static_cast<std::size_t>(batch.size())));
 }
 
+void Unlearning::distill(StepTrace& trace) {
+    trace.distillation = add_distillation_gradient();
+    StepBatch batch = forget_batch(step_);
+    const auto first = recognised_.begin() + forget_begin(step_);
+    std::vector<float> recognised(first, first + batch.size());
+    if (method_.views) batch = with_views(batch, recognised, trace);
+    trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
+}
+
 // The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
 StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace) {
     const int64_t copies = options_.distill.views, rows = batch.size();
     constexpr float noise = 0.03f;
     const Random random(options_.seed, Purpose::weak_view);
-    const Tensor views = weak_views(batch.images, copies, noise, random, static_cast<uint64_t>(step_ * copies * rows));
+    const Tensor views =
+        weak_views(batch.images, copies, noise, random, static_cast<uint64_t>(step_ * copies * options_.forget_batch));
     Tensor images = Tensor::empty(views.shape().with_rows(rows + views.dim(0)));
     images.rows(0, rows).copy_from(batch.images);
     images.rows(rows, images.dim(0)).copy_from(views);

@@ -113,17 +113,8 @@ Tensor random_tensor(const Shape& shape, uint64_t seed, float scale) {
     return Tensor::from_nchw(shape, values);
 }
 
-TemporaryFolder::TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lethe-test-XXXXXX").string();
-    check(mkdtemp(pattern.data()) != nullptr, "test: cannot make the temporary folder ", pattern);
-    path_ = pattern;
+std::string TemporaryFolder::path(const std::string& name) const {
+    return name.empty() ? folder_.path().string() : (folder_.path() / name).string();
 }
-
-TemporaryFolder::~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TemporaryFolder::path(const std::string& name) const { return name.empty() ? path_ : path_ + "/" + name; }
 
 }  // namespace lethe::test

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "data/file.h"
 #include "tensor/tensor.h"
 
 namespace lethe::test {
@@ -47,14 +48,10 @@ Tensor random_tensor(const Shape& shape, uint64_t seed, float scale = 1.0f);
 // A fresh empty folder, removed with everything in it at the end of the scope.
 class TemporaryFolder {
 public:
-    TemporaryFolder();
-    ~TemporaryFolder();
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
     std::string path(const std::string& name = "") const;
 
 private:
-    std::string path_;
+    lethe::TemporaryFolder folder_{"lethe-test"};
 };
 
 }  // namespace lethe::test

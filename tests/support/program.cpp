@@ -12,6 +12,8 @@
 #include <sstream>
 #include <thread>
 
+#include "tensor/error.h"
+
 namespace lethe::test {
 namespace {
 
@@ -72,6 +74,12 @@ ProgramResult run_lethe(const std::vector<std::string>& arguments, const std::st
     result.out = contents(log + ".out");
     result.err = contents(log + ".err");
     return result;
+}
+
+void train_resnet8(const std::string& folder) {
+    const ProgramResult trained = run_lethe(
+        {"train", "--data", "synthetic:0:64:64", "--model", "resnet8", "--epochs", "1", "--out", "trained"}, folder);
+    check(trained.code == 0, "test: no network was trained: ", trained.err);
 }
 
 }  // namespace lethe::test

@@ -18,4 +18,8 @@ struct ProgramResult {
 ProgramResult run_lethe(const std::vector<std::string>& arguments, const std::string& folder, int kill_after_ms = -1,
                         int64_t file_limit = 0);
 
+// Trains (hardly) a resnet8 on "synthetic:0:64:64" in `folder`, as trained/weights.safetensors. Throws Error where that
+// fails.
+void train_resnet8(const std::string& folder);
+
 }  // namespace lethe::test

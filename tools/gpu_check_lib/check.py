@@ -80,7 +80,7 @@ def prepare(run, driver_folders):
     path = [str(folder) for folder in run.layout.libraries] + folders + driver_folders + [run.own_library_path]
     environment_ = {**os.environ, "LD_LIBRARY_PATH": ":".join(part for part in path if part)}
     hidden = {run.scratch: "SCRATCH", run.layout.root: ".", run.out: "RESULTS", run.layout.folder: "bin", SCRIPTS: "."}
-    hidden.update({folder: "NVIDIA" for folder in folders})
+    hidden.update({folder: "NVIDIA" for folder in folders + driver_folders})
     if not run.python.startswith("/usr/bin/"):
         hidden[os.path.dirname(os.path.dirname(run.python))] = "PYTHON"
     if run.layout.cifar:

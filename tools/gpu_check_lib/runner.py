@@ -113,10 +113,11 @@ class Shell:
         except BaseException:  # Ctrl-C does not reach the process group of the child, which would live on
             os.killpg(process.pid, signal.SIGKILL)
             raise
+        output = self.shown(output)
         outcome = Outcome(process.returncode, output, cut, time.monotonic() - begun)
         with open(log, "a", encoding="utf-8") as file:
             end = "cut: its time was up" if cut else f"exit code {outcome.code}"
-            file.write(self.shown(f"$ {' '.join(command)}\n{output}[{end}, {outcome.seconds:.1f} s]\n\n"))
+            file.write(f"$ {self.shown(' '.join(command))}\n{output}[{end}, {outcome.seconds:.1f} s]\n\n")
         return outcome
 
 

@@ -14,11 +14,9 @@ namespace {
 std::vector<double> probabilities(std::span<const float> logits) {
     check(std::all_of(logits.begin(), logits.end(), [](float z) { return std::isfinite(z); }),
           "distances: a logit is not a finite number; has the model diverged?");
-    const auto top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+    const double whole = log_sum_exp(logits);
     std::vector<double> p;
-    for (const float z : logits) p.push_back(std::exp(static_cast<double>(z) - top));
-    const double sum = std::accumulate(p.begin(), p.end(), 0.0);
-    for (double& value : p) value /= sum;
+    for (const float z : logits) p.push_back(std::exp(static_cast<double>(z) - whole));
     return p;
 }
 

@@ -12,15 +12,6 @@
 namespace lethe {
 namespace {
 
-// Evenly spread, so that few still cover all.
-std::vector<int64_t> spread(const std::vector<int64_t>& indices, int64_t limit) {
-    const auto size = static_cast<int64_t>(indices.size());
-    if (limit == 0 || size <= limit) return indices;
-    std::vector<int64_t> chosen;
-    for (int64_t i = 0; i < limit; ++i) chosen.push_back(indices[static_cast<std::size_t>(i * size / limit)]);
-    return chosen;
-}
-
 std::vector<int64_t> labels_at(const Dataset& data, const std::vector<int64_t>& indices) {
     std::vector<int64_t> labels;
     for (const int64_t index : indices) labels.push_back(data.labels[static_cast<std::size_t>(index)]);
@@ -106,8 +97,8 @@ Measurement::Measurement(const Model& before, const Dataset& train, const Datase
     : before_(before), train_(train), test_(test), options_(options), forget_(std::move(forget)) {
     options_.validate();
     check(!forget_.empty(), "measure: the forget set is empty");
-    retain_ = spread(complement(forget_, train.size()), options_.limit);
-    tested_ = spread(all_indices(test), options_.limit);
+    retain_ = evenly_spread(complement(forget_, train.size()), options_.limit);
+    tested_ = evenly_spread(all_indices(test), options_.limit);
     check(retain_.size() >= 4 && tested_.size() >= 4, "measure: ", retain_.size(), " retained and ", tested_.size(),
           " test images; at least 4 of both are needed to compare with");
     forget_labels_ = labels_at(train, forget_);
