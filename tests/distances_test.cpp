@@ -23,8 +23,8 @@ const Tensor left = logits_of({.7, .2, .1, .1, .6, .3}, 3);
 const Tensor right = logits_of({1. / 3, 1. / 3, 1. / 3, .8, .1, .1}, 3);
 
 // numpy.quantile([3, 1, 4, 1, 5, 9], [0, .05, .25, .5, .75, .95, 1])
-TEST(Summary, IsNumpysQuantiles) {
-    const Summary s = summarise({3, 1, 4, 1, 5, 9});
+TEST(Quantiles, AreNumpys) {
+    const Quantiles s = quantiles_of({3, 1, 4, 1, 5, 9});
     EXPECT_EQ(s.minimum, 1);
     EXPECT_NEAR(s.q05, 1, 1e-12);
     EXPECT_NEAR(s.q25, 1.5, 1e-12);
@@ -33,9 +33,9 @@ TEST(Summary, IsNumpysQuantiles) {
     EXPECT_NEAR(s.q95, 8, 1e-12);
     EXPECT_EQ(s.maximum, 9);
     EXPECT_NEAR(s.mean, 23.0 / 6, 1e-12);
-    EXPECT_EQ(summarise({2}).q95, 2);
-    EXPECT_THAT(error_of([] { summarise({}); }), HasSubstr("no values"));
-    EXPECT_THAT(error_of([] { summarise({std::nan("")}); }), HasSubstr("diverged"));
+    EXPECT_EQ(quantiles_of({2}).q95, 2);
+    EXPECT_THAT(error_of([] { quantiles_of({}); }), HasSubstr("no values"));
+    EXPECT_THAT(error_of([] { quantiles_of({std::nan("")}); }), HasSubstr("diverged"));
 }
 
 // numpy.mean(numpy.linalg.norm(P - Q, axis=1))

@@ -52,10 +52,10 @@ void add_tensor(TensorDistance& entry, double& before_square, const Tensor& befo
 
 }  // namespace
 
-Summary summarise(std::vector<double> values) {
-    check(!values.empty(), "summary: there are no values");
+Quantiles quantiles_of(std::vector<double> values) {
+    check(!values.empty(), "quantiles: there are no values");
     check(std::none_of(values.begin(), values.end(), [](double value) { return std::isnan(value); }),
-          "summary: a value is not a number; has the model diverged?");
+          "quantiles: a value is not a number; has the model diverged?");
     std::sort(values.begin(), values.end());
     const auto quantile = [&](double q) {
         const double at = q * static_cast<double>(values.size() - 1);

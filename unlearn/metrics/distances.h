@@ -11,11 +11,11 @@
 namespace lethe {
 
 // Quantiles of a set of numbers by linear interpolation between order statistics (NumPy's default).
-struct Summary {
+struct Quantiles {
     double minimum = 0, q05 = 0, q25 = 0, median = 0, q75 = 0, q95 = 0, maximum = 0, mean = 0;
 };
 // Throws Error for no values or one that is NaN.
-Summary summarise(std::vector<double> values);
+Quantiles quantiles_of(std::vector<double> values);
 
 // mean_x |softmax(a(x)) - softmax(b(x))|_2 over the rows of logits [N,C] ("activation distance", Golatkar et al., CVPR
 // 2020, as Chundawat et al., AAAI 2023, measure it). 0 for the same answers, sqrt(2) for opposite certainties. Low on

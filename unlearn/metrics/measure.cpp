@@ -54,7 +54,7 @@ Json to_json(const Relearning& relearning) {
             {"correct", relearning.correct}};
 }
 
-Json to_json(const Summary& s) {
+Json to_json(const Quantiles& s) {
     return {{"min", s.minimum}, {"q05", s.q05}, {"q25", s.q25},     {"median", s.median},
             {"q75", s.q75},     {"q95", s.q95}, {"max", s.maximum}, {"mean", s.mean}};
 }
@@ -76,9 +76,9 @@ Json summaries(const Tensor& logits, const std::vector<int64_t>& labels) {
         confidences.push_back(features.confidence);
         entropies.push_back(features.entropy);
     }
-    return {{"margin", to_json(summarise(margins))},
-            {"confidence", to_json(summarise(confidences))},
-            {"entropy", to_json(summarise(entropies))}};
+    return {{"margin", to_json(quantiles_of(margins))},
+            {"confidence", to_json(quantiles_of(confidences))},
+            {"entropy", to_json(quantiles_of(entropies))}};
 }
 
 }  // namespace
