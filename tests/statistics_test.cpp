@@ -77,6 +77,8 @@ TEST(PairedComparison, HasNoTestWithoutVariance) {
     const PairedComparison shifted = compare_paired(std::vector<double>{84.3, 75.9}, std::vector<double>{84.2, 75.8});
     EXPECT_FALSE(shifted.t || shifted.p || shifted.difference.interval);
     EXPECT_THAT(shifted.difference.note, HasSubstr("equal"));
+    // +0.1 and -0.1, but for rounding: no difference, not one of 7e-15.
+    EXPECT_EQ(compare_paired(std::vector<double>{84.3, 75.8}, std::vector<double>{84.2, 75.9}).difference.mean, 0);
     EXPECT_FALSE(compare_paired(std::vector<double>{1}, std::vector<double>{2}).p);
     EXPECT_THAT(error_of([] { compare_paired(x, std::vector<double>{1}); }), HasSubstr("5 and 1"));
 }

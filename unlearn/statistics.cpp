@@ -16,8 +16,8 @@ void check_confidence(double confidence) {
     check(confidence > 0 && confidence < 1, "statistics: a confidence must lie between 0 and 1, got ", confidence);
 }
 
-// Deviations below this share of the values come from rounding: accuracies are quotients, and equal differences of
-// quotients differ in their last bits.
+// Means and deviations below this share of the values come from rounding: accuracies are quotients, and equal
+// differences of quotients differ in their last bits.
 constexpr double rounding = 1e-12;
 
 // `scale` is the size of the numbers that the values were computed from.
@@ -30,6 +30,8 @@ Summary summarize_scaled(std::span<const double> values, double scale, double co
     summary.n = static_cast<int64_t>(values.size());
     const auto n = static_cast<double>(values.size());
     for (const double value : values) summary.mean += value / n;
+    const auto rounded = [&](double value) { return std::abs(value) <= rounding * scale ? 0 : value; };
+    summary.mean = rounded(summary.mean);
     if (summary.n < 2) {
         summary.note = "one value: no deviation and no interval";
         return summary;
@@ -39,7 +41,7 @@ Summary summarize_scaled(std::span<const double> values, double scale, double co
     summary.deviation = std::sqrt(squares / (n - 1));
     if (*summary.deviation <= rounding * scale) {
         summary.deviation = 0;
-        summary.mean = values.front();
+        summary.mean = rounded(values.front());
         summary.note = "all values are equal: no interval";
         return summary;
     }
