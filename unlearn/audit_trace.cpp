@@ -75,6 +75,7 @@ std::optional<Ending> apply_rule(const std::vector<StepTrace>& trace, const Trac
                                      .correct = trace[i].forget_correct,
                                      .images = context.goal.accuracy.total,
                                      .relabels = context.relabels,
+                                     .fixed_steps = context.fixed_steps,
                                      .seconds = last ? context.claim.seconds : trace[i].seconds});
         if (last) return end;
         if (end) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "nn/model.h"
 #include "tensor/step_graph.h"
 #include "unlearn/image_rows.h"
 
@@ -40,6 +41,30 @@ struct Term {
 
 // By rows and weight: the last batch of a pass may be smaller.
 using Terms = std::map<std::pair<int64_t, double>, Term>;
+
+// Adds gradients to a model's parameters, a term at a time. Each term has its own forward and backward pass: with batch
+// statistics, BatchNorm must not see two sets as one, and its running statistics see them in the order of calls.
+class Gradients {
+public:
+    // `batch_statistics`: as BatchNormMode::batch; else running statistics are used as they are.
+    Gradients(Model& model, bool batch_statistics);
+
+    // Of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it marks. Returns mean
+    // CE.
+    double cross_entropy(Terms& terms, const StepBatch& batch, double weight,
+                         std::span<const float> recognised = {}) const;
+    // Of weight * mean KL(target || softmax(logits)), which for a row is weight / N * (softmax(logits) - target), as
+    // for the cross entropy with that target. images [N,3,H,W] and target [N,C] on the CPU; returns the logits,
+    // likewise.
+    Tensor divergence(Terms& terms, const Tensor& images, const Tensor& target, float weight) const;
+
+private:
+    Var forward(const Tensor& images) const;
+
+    Model& model_;
+    Backend& device_;
+    BatchNormMode mode_;
+};
 
 // 1 for the rows of logits [n,C] whose label's logit is not yet `margin` below the largest other one, 0 for the others.
 std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin);

@@ -9,11 +9,13 @@
 
 #include "nn/model.h"
 #include "nn/optim.h"
+#include "unlearn/comparison.h"
 #include "unlearn/distillation.h"
 #include "unlearn/image_rows.h"
 #include "unlearn/importance.h"
 #include "unlearn/method.h"
 #include "unlearn/protocol.h"
+#include "unlearn/retained.h"
 
 namespace lethe {
 
@@ -35,7 +37,8 @@ struct UnlearnOptions {
     float lambda = 1.0f;         // weight of the importance penalty
     float forget_weight = 1.0f;  // weights of the two cross entropies where size_weighted_ce is off
     float adversarial_weight = 1.0f;
-    DistillOptions distill;  // of the methods with distillation
+    DistillOptions distill;     // of the methods with distillation
+    ComparisonOptions compare;  // of the published methods that others are compared with
     bool shuffle =
         false;  // order of adversarial rows per pass, from stream Purpose::shuffle; the reference never shuffles
     uint64_t seed = 0;
@@ -48,7 +51,7 @@ struct UnlearnOptions {
 // docs/decisions/005-recommended-settings.md.
 UnlearnOptions protocol_options(const std::string& name);
 
-// What the method may look at. Nothing here knows D_r.
+// What the method may look at. D_r only where it says so (Method::data).
 struct ForgetTask {
     Tensor images;                  // D_f [k,3,H,W]
     std::vector<int64_t> labels;    // true labels
@@ -56,7 +59,10 @@ struct ForgetTask {
     ImageRows adversarial;  // x' [n,3,H,W], repeat-major as draw_targets() and attack_pool() make them; for methods
                             // that use them (Method::needs_attack)
     std::vector<int64_t> adversarial_labels;
-    StateDict penalty;  // Omega_bar, for methods that use it
+    StateDict penalty;        // Omega_bar, for methods that use it
+    RetainedImages retained;  // D_r, for methods that use it (Method::needs_retained)
+
+    void validate(const Method& method, int64_t classes) const;  // throws Error naming what does not fit or is missing
 };
 
 // One line of the trace, after one optimizer step.
@@ -64,7 +70,8 @@ struct StepTrace {
     int64_t step = 0;             // from 1
     double forget_loss = 0;       // mean CE(f(x), y) or CE(f(x), y*) of the step's D_f batch, before the step
     double adversarial_loss = 0;  // mean CE(f(x'), t) of the step's batch; 0 where the method has none
-    double distillation = 0;      // mean KL of the step's proxies, before the step; 0 where the method has none
+    double retain_loss = 0;       // mean CE(f(x), y) of the step's D_r batch, before the step; 0 without one
+    double distillation = 0;      // mean KL of the step's images from a teacher, before the step; 0 without one
     int64_t views_correct = 0;    // changed copies of D_f still given their true label before the step
     double penalty = 0;           // sum(Omega_bar (theta - theta0)^2) / 2 before the step
     int64_t forget_correct = 0;   // D_f images still given their true label after the step (relabel: their new one)
@@ -101,8 +108,10 @@ struct UnlearnResult {
 //   ADV   each step: the next adversarial batch forward, then the next D_f batch (cycling; every pass over the
 //         adversarial rows starts with the first one, and its last batch may be short), one optimizer step.
 //   distill  each step: proxies and the next D_f batch (with views: and changed copies of it), BatchNorm frozen, Adam.
+//   make  each step: what the method's MethodStep (unlearn/method_step.h) does.
 //   other each step: the next D_f batch.
-// D_f is tested after every step with running statistics. At least one step is made.
+// D_f is tested after every step with running statistics. At least one step is made. Which methods stop at the goal and
+// which make a fixed number of steps: Method::until.
 // Minimised: s w_f CE(D_f) + w_a CE(x', t) + lambda penalty; s = -1 for misclassify, +1 for relabel. Without the switch
 // plain-ce, misclassify lowers w_f log(p_y / (1 - p_y)) of the images still recognised instead. With the switch
 // size-weighted-ce, w_f and w_a are the batches' shares of the step's images (1 and 0 without adversarial ones).
