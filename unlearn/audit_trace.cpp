@@ -48,7 +48,7 @@ bool met_goal(const StepTrace& step, const TraceContext& context) {
     evaluation.max_margin = step.max_margin;
     // A trace does not hold it: of relabelling with a margin, only the counts are known.
     evaluation.min_margin = std::numeric_limits<double>::infinity();
-    return goal_met(context.options, context.relabels, evaluation);
+    return goal_met(context.options, context.relabels, evaluation, {step.views_correct, step.views});
 }
 
 void check_last(const StepTrace& last, const TraceContext& context, std::vector<std::string>& findings) {

@@ -6,8 +6,10 @@
 
 namespace lethe {
 
-bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation) {
+bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views) {
     const double margin = options.switches.stop_on_first_zero ? 0 : options.stop.margin;
+    const double most = options.switches.stop_on_first_zero ? 1 : options.stop.views;
+    if (static_cast<double>(views.correct) > most * static_cast<double>(views.total)) return false;
     const Accuracy& accuracy = evaluation.accuracy;
     if (relabels) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation.min_margin >= margin);
     return accuracy.correct == 0 && (margin <= 0 || evaluation.max_margin <= -margin);

@@ -10,8 +10,9 @@
 
 namespace lethe {
 
-// D_f as `evaluation` sees it (of the labels to lose or, with `relabels`, of the ones to gain) meets the goal.
-bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation);
+// D_f as `evaluation` sees it (of the labels to lose or, with `relabels`, of the ones to gain) meets the goal, and so
+// do the step's changed copies of it, where the method makes any (`views`: those still given their true label).
+bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views = {});
 
 // After how many steps a run of the method ends, whether the goal is met or not; 0: the goal ends it.
 int64_t fixed_steps(const Method& method, const UnlearnOptions& options);

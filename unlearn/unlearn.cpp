@@ -265,7 +265,7 @@ void Unlearning::distill(StepTrace& trace) {
     const auto first = recognised_.begin() + forget_begin(step_);
     std::vector<float> recognised(first, first + batch.size());
     if (method_.views) batch = with_views(batch, recognised, trace);
-    trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
+    trace.forget_loss = add_gradient(forget_, batch, 1.0, as_mean_over_all(recognised));
 }
 
 // The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
@@ -283,6 +283,7 @@ StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& rec
     for (int64_t copy = 0; copy <= copies; ++copy) labels.insert(labels.end(), own, own + rows);
     const std::span<const int64_t> of_views = std::span(labels).subspan(static_cast<std::size_t>(rows));
     const Tensor logits = predict(*twin_, views);
+    trace.views = views.dim(0);
     trace.views_correct = evaluate_logits(logits, of_views).accuracy.correct;
     const std::vector<float> seen = still_recognised(logits, of_views, forget_margin());
     recognised.insert(recognised.end(), seen.begin(), seen.end());
@@ -304,7 +305,8 @@ bool Unlearning::test(StepTrace& trace) {
     trace.mean_margin = evaluation_.mean_margin;
     trace.max_margin = evaluation_.max_margin;
     trace.recognised = image_set(true_label_);
-    goal_in_a_row_ = goal_met(options_, relabels(), evaluation_) ? goal_in_a_row_ + 1 : 0;
+    goal_in_a_row_ =
+        goal_met(options_, relabels(), evaluation_, {trace.views_correct, trace.views}) ? goal_in_a_row_ + 1 : 0;
     trace.seconds = seconds();
     return true;
 }

@@ -24,6 +24,9 @@ struct StopRule {
     int64_t in_a_row =
         1;  // goal met (D_f accuracy 0; relabel: every image has its new label) after this many steps in a row
     double margin = 0;  // > 0: goal also needs every image wrong (relabel: right) by at least this many logits
+    // Methods that forget changed copies of D_f, too: goal also needs that at most this share of the step's copies,
+    // which are drawn anew for each step, was still recognised before it.
+    double views = 0.1;
     int64_t max_steps = 5000;
     double max_seconds = 0;  // 0 = no limit; a run ended by time is not reproducible, and says so
 };
@@ -72,9 +75,10 @@ struct StepTrace {
     double adversarial_loss = 0;  // mean CE(f(x'), t) of the step's batch; 0 where the method has none
     double retain_loss = 0;       // mean CE(f(x), y) of the step's D_r batch, before the step; 0 without one
     double distillation = 0;      // mean KL of the step's images from a teacher, before the step; 0 without one
-    int64_t views_correct = 0;    // changed copies of D_f still given their true label before the step
-    double penalty = 0;           // sum(Omega_bar (theta - theta0)^2) / 2 before the step
-    int64_t forget_correct = 0;   // D_f images still given their true label after the step (relabel: their new one)
+    int64_t views = 0, views_correct = 0;  // changed copies of D_f, and those still given their true label before the
+                                           // step; 0 where the method has none
+    double penalty = 0;                    // sum(Omega_bar (theta - theta0)^2) / 2 before the step
+    int64_t forget_correct = 0;  // D_f images still given their true label after the step (relabel: their new one)
     double mean_margin = 0, max_margin = 0;  // of D_f, true label (relabel: new label), after the step
     std::string recognised;                  // D_f images given their true label after the step, as image_set()
     double lr = 0;
@@ -115,7 +119,8 @@ struct UnlearnResult {
 // Minimised: s w_f CE(D_f) + w_a CE(x', t) + lambda penalty; s = -1 for misclassify, +1 for relabel. Without the switch
 // plain-ce, misclassify lowers w_f log(p_y / (1 - p_y)) of the images still recognised instead. With the switch
 // size-weighted-ce, w_f and w_a are the batches' shares of the step's images (1 and 0 without adversarial ones).
-// The switches decay-all and stop-on-first-zero decide over optimizer.decay_all, stop.in_a_row and stop.margin.
+// The switches decay-all and stop-on-first-zero decide over optimizer.decay_all, stop.in_a_row, stop.margin and
+// stop.views.
 // on_step(trace, snapshot): called after each step; snapshot() copies the state for a checkpoint. Return false to stop.
 // A step that ends in divergence is not shown to it: no checkpoint ever holds NaN.
 // resume: a state from an earlier snapshot of the same call; `model` holds the weights that call began with.

@@ -19,6 +19,8 @@ void UnlearnOptions::validate() const {
     check(stop.in_a_row >= 1, "unlearn: in_a_row is ", stop.in_a_row, "; it must be >= 1");
     check(std::isfinite(stop.margin) && stop.margin >= 0, "unlearn: margin is ", stop.margin,
           "; it must be a finite number >= 0");
+    check(stop.views >= 0 && stop.views <= 1, "unlearn: the share of views is ", stop.views,
+          "; it must lie between 0 and 1");
     check(stop.max_steps >= 1, "unlearn: max_steps is ", stop.max_steps, "; it must be >= 1");
     check(std::isfinite(stop.max_seconds) && stop.max_seconds >= 0, "unlearn: max_seconds is ", stop.max_seconds,
           "; it must be a finite number >= 0");
