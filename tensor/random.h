@@ -21,7 +21,9 @@ enum class Purpose : uint32_t {
     view = 11,
     fold = 12,
     proxy = 13,
-    weak_view = 14
+    weak_view = 14,
+    retain = 15,
+    weight_noise = 16
 };
 
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a keyed bijection of a

@@ -14,6 +14,8 @@
 #include "tests/support/tiny.h"
 #include "tests/support/tiny_task.h"
 #include "unlearn/metrics.h"
+#include "unlearn/step_terms.h"
+#include "unlearn/stop.h"
 
 namespace lethe::test {
 namespace {
@@ -238,6 +240,43 @@ TEST_F(Unlearn, MarginMakesTheGoalHarder) {
     EXPECT_LE(traces.back().max_margin, -3);
     ASSERT_GT(traces.size(), 1u);
     EXPECT_GT(traces[traces.size() - 2].max_margin, -3);
+}
+
+TEST_F(Unlearn, GoalNeedsChangedCopiesToBeForgotten) {
+    Evaluation forgotten;
+    forgotten.accuracy = {0, 4};
+    options.stop.views = 0.25;
+    EXPECT_TRUE(goal_met(options, false, forgotten));
+    EXPECT_TRUE(goal_met(options, false, forgotten, {2, 8}));
+    EXPECT_FALSE(goal_met(options, false, forgotten, {3, 8}));
+    options.switches.stop_on_first_zero = true;
+    EXPECT_TRUE(goal_met(options, false, forgotten, {8, 8}));
+}
+
+TEST_F(Unlearn, ViewsEndARunAtTheFirstStepThatForgetsThemToo) {
+    options.distill.lr = 2e-3f;
+    options.stop.max_steps = 200;
+    std::vector<std::size_t> steps;
+    for (const double share : {1.0, 0.0}) {
+        model = tiny_model();
+        options.stop.views = share;
+        EXPECT_EQ(run("distill+views").verdict, Verdict::forgotten);
+        const auto met = [&](const StepTrace& step) {
+            return step.forget_correct == 0 &&
+                   static_cast<double>(step.views_correct) <= share * static_cast<double>(step.views);
+        };
+        EXPECT_EQ(traces.front().views, 4 * options.distill.views);
+        EXPECT_EQ(std::count_if(traces.begin(), traces.end(), met), 1);
+        EXPECT_TRUE(met(traces.back()));
+        steps.push_back(traces.size());
+    }
+    EXPECT_LT(steps[0], steps[1]);
+}
+
+TEST(StepTerms, AMeanOverTheMarkedRowsBecomesOneOverAll) {
+    EXPECT_EQ(as_mean_over_all({1, 0, 1, 0}), (std::vector<float>{0.5f, 0, 0.5f, 0}));
+    EXPECT_EQ(as_mean_over_all({1, 1}), (std::vector<float>{1, 1}));
+    EXPECT_EQ(as_mean_over_all({0, 0}), (std::vector<float>{0, 0}));
 }
 
 TEST_F(Unlearn, RelabelNeedsEveryNewLabelWithItsMargin) {

@@ -7,7 +7,7 @@
 #include "nn/cost.h"
 #include "tensor/error.h"
 #include "tools/command.h"
-#include "unlearn/method.h"
+#include "tools/method_list.h"
 #include "unlearn/metrics/metric.h"
 #include "unlearn/protocol.h"
 
@@ -22,7 +22,7 @@ public:
         app().add_option("file", file, "weight file or folder, as --weights of other commands")->type_name("FILE");
         flag("models", models, "list the architectures");
         flag("datasets", datasets, "list the kinds of datasets and the presets of --transform");
-        flag("methods", list_methods, "list the unlearning methods");
+        flag("methods", list_methods, "list the unlearning methods, as lethe methods does");
         flag("metrics", list_metrics, "list the metrics of lethe measure");
         flag("switches", switches, "list the compatibility switches and the presets");
     }
@@ -97,10 +97,8 @@ void InspectCommand::print_models(Json& json) const {
 
 void InspectCommand::print_methods(Json& json) const {
     for (const Method& method : methods()) {
-        say(concat(method.name, "\n  formula  ", method.formula, "\n  needs    ", method.data, "\n  source   ",
-                   method.source));
-        json["methods"].push_back(
-            {{"name", method.name}, {"formula", method.formula}, {"needs", method.data}, {"source", method.source}});
+        say(text_of(method));
+        json["methods"].push_back(tools::to_json(method));
     }
 }
 

@@ -25,7 +25,7 @@ public:
         data_options("training and test images");
         option("forget", forget,
                "D_f: torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], indices:FILE or misclassified[:K]");
-        option("methods", methods_text, "methods, comma-separated (lethe inspect --methods)");
+        option("methods", methods_text, "methods, comma-separated (lethe methods)");
         option("protocol", protocol_name,
                "preset of the compatibility switches and of optimizer, lr, weight-decay, lambda and forget-weight: "
                "recommended "
@@ -36,11 +36,14 @@ public:
         option("out", out, "run directory; an existing run of the same settings is continued");
         optimizer_options();
         distill_options();
+        comparison_options();
         stop_options();
         attack_options.declare([this](auto&&... arguments) { option(arguments...); });
         option("repeats", run_options.repeats, "adversarial images per image of D_f");
         option("relabel", run_options.relabel, "new labels of the relabel methods: random, second or a class name");
         option("retain-limit", run_options.retain_limit, "evaluate at most this many images of D_r; 0 = all");
+        option("retain-train-limit", run_options.retain_train_limit,
+               "methods that look at D_r get at most this many images of it; 0 = all");
         option("checkpoint-seconds", run_options.checkpoint_seconds, "at most this much work is lost by a kill");
     }
 
@@ -82,10 +85,28 @@ private:
         option("proxies", distill.proxies, "distill methods: proxies of each of the three kinds per step");
         option("views", distill.views, "distill+views: changed copies of each image of D_f per step");
     }
+    void comparison_options() {
+        ComparisonOptions& compare = run_options.unlearn.compare;
+        option("fixed-steps", compare.fixed_steps, "steps of finetune, bad-teacher, scrub, eu-k and cf-k");
+        option("retain-batch", compare.retain_batch, "methods that look at D_r: images of it per step");
+        option("beta", compare.beta, "neggrad+: weight of D_r; that of D_f is 1 - beta");
+        option("salient-share", compare.salient_share, "salun: share of the weights that may move");
+        option("dampening-alpha", compare.dampening_alpha,
+               "ssd, lfssd: how many times as important for D_f as for D_r a dampened weight is");
+        option("dampening-lambda", compare.dampening_lambda, "ssd, lfssd: factor of the ratio of the two");
+        option("scrub-alpha", compare.scrub_alpha, "scrub: weight of KL on D_r");
+        option("scrub-gamma", compare.scrub_gamma, "scrub: weight of the cross entropy on D_r");
+        option("scrub-rounds", compare.scrub_rounds, "scrub: passes over D_f");
+        option("scrub-min-steps", compare.scrub_min_steps, "scrub: steps on D_r after each of them");
+        option("boundary-eps", compare.boundary_eps, "boundary: step towards the nearest boundary, per pixel");
+        option("noise-alpha", compare.noise_alpha, "fisher-noise: strength of the noise");
+        option("last-layers", compare.last_layers, "eu-k, cf-k: how many layers are trained");
+    }
     void stop_options() {
         StopRule& stop = run_options.unlearn.stop;
         option("stop-in-a-row", stop.in_a_row, "stop when D_f is forgotten after this many steps in a row");
         option("stop-margin", stop.margin, "forgotten means wrong by at least this many logits");
+        option("stop-views", stop.views, "methods with views: at most this share of changed copies still recognised");
         option("max-steps", stop.max_steps, "step budget of each method");
         option("max-seconds", stop.max_seconds, "time budget of each method in seconds; 0 = none");
     }
@@ -186,6 +207,10 @@ int UnlearnCommand::run() {
 int UnlearnCommand::report(const RunResult& result, const RunDirectory& directory) {
     say("\n" + comparison_table(result.rows));
     say("D_f: images to forget (low is the goal); D_r: other training images, D_test: test images (high is good).");
+    std::string with_retained;
+    for (const MethodResult& row : result.rows)
+        if (row.data.ends_with("D_r")) with_retained += (with_retained.empty() ? "" : ", ") + row.method;
+    if (!with_retained.empty()) say("Looked at D_r, which the others did not: " + with_retained + ".");
     say("run directory: " + directory.path().string() +
         "  (results.json, results.csv, results.png, METHOD/weights.safetensors, attack.png, trace.png)");
     write_json_option(directory.read_json("results.json"));

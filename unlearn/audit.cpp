@@ -277,6 +277,7 @@ void Audit::numbers(const Method& method, Findings& findings) {
                           .criteria = {}};
     const std::unique_ptr<Model> model = saved_model(method);
     audited.result.method = method.name;
+    audited.result.data = method.data;
     evaluate_sets(*model, audited.result);
     const Tensor logits = predict(*fold_batchnorm(*model), task_.images);
     const bool relabels = method.objective == Objective::relabel;
@@ -302,6 +303,7 @@ void Audit::trace(const Method& method, const Outcome& outcome, AuditedMethod& a
                                         .claim = claim,
                                         .options = options_.unlearn,
                                         .relabels = method.objective == Objective::relabel,
+                                        .fixed_steps = fixed_steps(method, options_.unlearn),
                                         .goal = outcome.goal,
                                         .recognised = recognised_set(outcome.views, task_.labels),
                                         .diverged = diverged,
@@ -337,8 +339,12 @@ std::vector<Criterion> Audit::criteria(const Method& method, const MethodResult&
         list.push_back({concat("by a margin of ", unlearn.stop.margin, " logits"),
                         concat("margins from ", goal.min_margin, " to ", goal.max_margin),
                         goal_met(unlearn, relabels, goal)});
-    list.push_back({concat("after ", needed, needed == 1 ? " step" : " steps in a row"),
-                    concat(in_a_row, " in a row at step ", result.steps), in_a_row >= needed});
+    if (const int64_t fixed = fixed_steps(method, unlearn); fixed > 0)
+        list.push_back({concat("after the method's ", fixed, fixed == 1 ? " step" : " steps"),
+                        concat("at step ", result.steps), in_a_row > 0 && result.steps == fixed});
+    else
+        list.push_back({concat("after ", needed, needed == 1 ? " step" : " steps in a row"),
+                        concat(in_a_row, " in a row at step ", result.steps), in_a_row >= needed});
     const bool finite = result.forget.finite && result.retain.finite && result.test.finite;
     list.push_back({"every logit is a finite number", finite ? "all are" : "some are not", finite});
     const Accuracy& retained = result.retain.accuracy;

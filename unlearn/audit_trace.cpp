@@ -48,7 +48,7 @@ bool met_goal(const StepTrace& step, const TraceContext& context) {
     evaluation.max_margin = step.max_margin;
     // A trace does not hold it: of relabelling with a margin, only the counts are known.
     evaluation.min_margin = std::numeric_limits<double>::infinity();
-    return goal_met(context.options, context.relabels, evaluation);
+    return goal_met(context.options, context.relabels, evaluation, {step.views_correct, step.views});
 }
 
 void check_last(const StepTrace& last, const TraceContext& context, std::vector<std::string>& findings) {
@@ -75,6 +75,7 @@ std::optional<Ending> apply_rule(const std::vector<StepTrace>& trace, const Trac
                                      .correct = trace[i].forget_correct,
                                      .images = context.goal.accuracy.total,
                                      .relabels = context.relabels,
+                                     .fixed_steps = context.fixed_steps,
                                      .seconds = last ? context.claim.seconds : trace[i].seconds});
         if (last) return end;
         if (end) {

@@ -15,10 +15,11 @@ struct TraceContext {
     const MethodResult& claim;  // result.json
     const UnlearnOptions& options;
     bool relabels = false;
-    Evaluation goal;         // of D_f by the saved weights, against the labels whose count is the goal
-    std::string recognised;  // images of D_f that the saved weights give their true label, as image_set()
-    bool diverged = false;   // the saved weights' logits or retained accuracy say so
-    double tolerance = 0;    // as compare_json()
+    int64_t fixed_steps = 0;  // as fixed_steps()
+    Evaluation goal;          // of D_f by the saved weights, against the labels whose count is the goal
+    std::string recognised;   // images of D_f that the saved weights give their true label, as image_set()
+    bool diverged = false;    // the saved weights' logits or retained accuracy say so
+    double tolerance = 0;     // as compare_json()
 };
 
 // How the run ended by its trace and the stop rule; the claim where the trace cannot tell (a loss that was no finite

@@ -50,9 +50,13 @@ Json method_json(const AuditedMethod& method) {
     Json criteria = Json::array();
     for (const Criterion& criterion : method.criteria)
         criteria.push_back({{"criterion", criterion.rule}, {"found", criterion.found}, {"met", criterion.met}});
-    Json json{{"method", method.result.method},          {"verdict", name(method.result.verdict)},
-              {"reason", method.result.reason},          {"steps", method.result.steps},
-              {"weights_sha256", method.weights_sha256}, {"criteria", criteria}};
+    Json json{{"method", method.result.method},
+              {"data", method.result.data},
+              {"verdict", name(method.result.verdict)},
+              {"reason", method.result.reason},
+              {"steps", method.result.steps},
+              {"weights_sha256", method.weights_sha256},
+              {"criteria", criteria}};
     json.update(sets_json(method.result));
     return json;
 }
@@ -170,8 +174,8 @@ std::string Page::methods() const {
                      share(method.at("D_r")), share(method.at("D_test"))});
     html += "</table>\n";
     for (const Json& method : certificate_.at("methods")) {
-        html += concat("<h3>", text_of(method.at("method")), "</h3>\n<p>", text_of(method.at("reason")), "; weights ",
-                       code(method.at("weights_sha256")), "</p>\n<table>\n");
+        html += concat("<h3>", text_of(method.at("method")), "</h3>\n<p>", text_of(method.at("reason")), "; looked at ",
+                       text_of(method.at("data")), "; weights ", code(method.at("weights_sha256")), "</p>\n<table>\n");
         for (const Json& criterion : method.at("criteria")) {
             const bool met = criterion.at("met");
             html += row({text_of(criterion.at("criterion")), text_of(criterion.at("found")),

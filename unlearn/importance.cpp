@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <mutex>
 
 #include "autograd/ops.h"
@@ -85,12 +86,15 @@ std::vector<Tensor> per_sample_at_once(const Model& model, const Tensor& images,
     return omega;
 }
 
-std::vector<Tensor> per_sample(const Model& model, const Tensor& images, bool squared) {
-    if (!backend(images).concurrent()) return per_sample_at_once(model, images, squared);
+// The sum over the samples i < n of what add(model, i, sum) adds: threads take samples, each with a model of its own
+// whose gradients are 0, and one thread where the device works for one at a time.
+std::vector<Tensor> sum_over_samples(
+    const Model& model, int64_t n,
+    const std::function<void(Model&, const Parameters&, int64_t, std::vector<Tensor>&)>& add) {
     // Partial sums over a fixed number of chunks, added in their order: the result does not depend on the threads. Each
     // costs as much memory as the model, so it is added as soon as those before it have been.
     constexpr int64_t most_chunks = 16;
-    const int64_t n = images.dim(0), chunk = (n + most_chunks - 1) / most_chunks, chunks = (n + chunk - 1) / chunk;
+    const int64_t chunk = (n + most_chunks - 1) / most_chunks, chunks = (n + chunk - 1) / chunk;
     std::mutex mutex;
     std::vector<std::vector<Tensor>> partial(static_cast<std::size_t>(chunks));
     std::vector<Tensor> total;
@@ -105,21 +109,34 @@ std::vector<Tensor> per_sample(const Model& model, const Tensor& images, bool sq
         }
     };
     Clones clones(model);
-    parallel_for(chunks, [&](int64_t c) {
+    const auto chunk_sum = [&](int64_t c) {
         std::unique_ptr<Model> own = clones.take();
         const Parameters parameters = own->net().parameters();
         std::vector<Tensor> omega = zeros_like(parameters);
         for (int64_t i = c * chunk; i < std::min(n, (c + 1) * chunk); ++i) {
             own->net().zero_grad();
-            backward_of_mean_norm(*own, images.rows(i, i + 1), BatchNormMode::running, squared);
-            accumulate(parameters, 1.0f / static_cast<float>(n), omega);
+            add(*own, parameters, i, omega);
         }
         clones.give_back(std::move(own));
         const std::lock_guard lock(mutex);
         partial[static_cast<std::size_t>(c)] = std::move(omega);
         add_finished();
-    });
+    };
+    if (backend(model.device()).concurrent())
+        parallel_for(chunks, chunk_sum);
+    else
+        for (int64_t c = 0; c < chunks; ++c) chunk_sum(c);
     return total;
+}
+
+std::vector<Tensor> per_sample(const Model& model, const Tensor& images, bool squared) {
+    if (!backend(images).concurrent()) return per_sample_at_once(model, images, squared);
+    const float share = 1.0f / static_cast<float>(images.dim(0));
+    return sum_over_samples(model, images.dim(0),
+                            [&](Model& own, const Parameters& parameters, int64_t i, std::vector<Tensor>& omega) {
+                                backward_of_mean_norm(own, images.rows(i, i + 1), BatchNormMode::running, squared);
+                                accumulate(parameters, share, omega);
+                            });
 }
 
 std::vector<Tensor> batch_mean(const Model& model, const Tensor& images, const ImportanceOptions& options) {
@@ -137,6 +154,13 @@ std::vector<Tensor> batch_mean(const Model& model, const Tensor& images, const I
     return omega;
 }
 
+StateDict by_name(const Model& model, const std::vector<Tensor>& values) {
+    StateDict result;
+    const Parameters parameters = model.net().parameters();
+    for (std::size_t i = 0; i < parameters.size(); ++i) result.emplace_back(parameters[i].name, values[i].cpu());
+    return result;
+}
+
 }  // namespace
 
 StateDict mas_importance(Model& model, const Tensor& images, const ImportanceOptions& options) {
@@ -152,10 +176,24 @@ StateDict mas_importance(Model& model, const Tensor& images, const ImportanceOpt
     const Tensor there = images.to(model.device());
     const std::vector<Tensor> omega =
         per_row ? per_sample(model, there, options.squared) : batch_mean(model, there, options);
-    StateDict result;
-    const Parameters parameters = model.net().parameters();
-    for (std::size_t i = 0; i < parameters.size(); ++i) result.emplace_back(parameters[i].name, omega[i].cpu());
-    return result;
+    return by_name(model, omega);
+}
+
+StateDict fisher_diagonal(const Model& model, const Tensor& images, const Tensor& labels) {
+    check(images.defined() && images.rank() == 4 && images.numel() > 0,
+          "importance: images must be [N,3,H,W] with at least one image and pixel");
+    const Tensor there = images.to(model.device()), classes = labels.to(model.device());
+    const float share = 1.0f / static_cast<float>(images.dim(0));
+    return by_name(
+        model, sum_over_samples(model, images.dim(0),
+                                [&](Model& own, const Parameters& parameters, int64_t i, std::vector<Tensor>& fisher) {
+                                    const Var logits = own.forward(there.rows(i, i + 1), BatchNormMode::running);
+                                    sum(softmax_cross_entropy(logits, classes.rows(i, i + 1))).backward();
+                                    for (std::size_t p = 0; p < parameters.size(); ++p)
+                                        if (const Tensor& gradient = parameters[p].var.grad(); gradient.defined())
+                                            backend(gradient).axpy(
+                                                share, backend(gradient).unary(Unary::square, gradient), fisher[p]);
+                                }));
 }
 
 StateDict penalty_weights(const StateDict& omega, std::vector<std::string>* degenerate) {

@@ -26,6 +26,10 @@ struct ImportanceOptions {
 // does not depend on the number of threads.
 StateDict mas_importance(Model& model, const Tensor& images, const ImportanceOptions& options);
 
+// The diagonal of the empirical Fisher information: mean_i (d CE(f(x_i), y_i) / d theta)^2 for every parameter, by
+// name, on the CPU; BatchNorm with running statistics. As mas_importance() otherwise.
+StateDict fisher_diagonal(const Model& model, const Tensor& images, const Tensor& labels);
+
 // The penalty's weights: per tensor, min-max to [0,1], then 1 - that; 1 protects a weight that does not matter for the
 // images. A tensor whose values are all equal has no scale; its Omega counts as 0 (fully protected) and its name goes
 // into `degenerate`. Throws Error for NaN or infinity, naming the tensor.

@@ -72,6 +72,7 @@ public:
           reporter_(reporter) {
         task_.images = train.images(forget);
         for (const int64_t index : forget) task_.labels.push_back(train.labels[static_cast<std::size_t>(index)]);
+        task_.retained = {&train, retained_indices(forget, train.size(), options.retain_train_limit)};
     }
 
     RunResult execute();
@@ -254,6 +255,7 @@ MethodResult Run::unlearn_with(const Method& method) {
 
     MethodResult result;
     result.method = method.name;
+    result.data = method.data;
     result.verdict = outcome.verdict;
     result.reason = outcome.reason;
     result.steps = outcome.steps;
@@ -275,6 +277,7 @@ MethodResult Run::unlearn_with(const Method& method) {
 
 Json to_json(const MethodResult& result) {
     return {{"method", result.method},
+            {"data", result.data},
             {"D_f", result.forget.accuracy.percent()},
             {"D_r", result.retain.accuracy.percent()},
             {"D_test", result.test.accuracy.percent()},
@@ -290,6 +293,7 @@ Json to_json(const MethodResult& result) {
 MethodResult result_from(const Json& json) {
     MethodResult result;
     result.method = json.at("method");
+    result.data = json.at("data");
     result.forget = evaluation_from(json.at("forget"));
     result.retain = evaluation_from(json.at("retain"));
     result.test = evaluation_from(json.at("test"));
@@ -420,6 +424,7 @@ void RunOptions::validate() const {
     unlearn.validate();
     attack.validate();
     check(!methods.empty(), "unlearn: no method is named");
+    check(retain_train_limit >= 0, "unlearn: retain_train_limit is ", retain_train_limit, "; it must be >= 0, 0 = all");
     check(repeats >= 1, "unlearn: adversarial images per image must be >= 1, got ", repeats);
     for (const std::string& method : methods) find_method(method);
     check(unlearn.switches.imp_batch_abs || !unlearn.switches.imp_train_bn,
@@ -443,6 +448,9 @@ RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test
     for (const Dataset* data : {&train, &test})
         check(data->classes() == model.spec().classes, "unlearn: ", data->source, " has ", data->classes(),
               " classes, the model ", model.spec().classes);
+    for (const std::string& name : options.methods)
+        check(!find_method(name).needs_retained() || static_cast<int64_t>(forget.size()) < train.size(),
+              "unlearn: method ", name, " looks at D_r, and every training image is to be forgotten");
     return Run(model, train, test, forget, options, directory, reporter).execute();
 }
 

@@ -34,6 +34,7 @@ struct RunOptions {
     int64_t repeats = 20;            // adversarial images per image of D_f
     std::string relabel = "random";  // y*: "random" (another class, drawn), "second" (the runner-up), or a class name
     int64_t retain_limit = 0;        // evaluate at most this many of D_r, evenly spread; 0 = all
+    int64_t retain_train_limit = 0;  // methods that look at D_r get at most this many of it, evenly spread; 0 = all
     uint64_t seed = 0;
     double checkpoint_seconds = 5;  // at most this much work is lost by a kill
     Metadata source_metadata;       // of the weights' file; what was trained on is passed on to the unlearned weights
@@ -49,6 +50,7 @@ std::vector<PgdReport> attack_to_file(const std::filesystem::path& path, Model& 
 // One line of the comparison.
 struct MethodResult {
     std::string method;  // "before" for the untouched model
+    std::string data;    // what the method looked at, as Method::data; "" for the untouched model
     Evaluation forget, retain, test;
     Verdict verdict = Verdict::not_forgotten;
     std::string reason;
@@ -71,7 +73,7 @@ Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>&
                  const std::vector<PgdReport>& reports, double seconds);
 
 // What follows from the options and D_f alone. Labels are in D_f's order; targets repeat-major, as draw_targets().
-// The images of D_r that are evaluated, ascending: all, or `limit` evenly spread, so that they still cover all of it.
+// Images of D_r, ascending: all, or `limit` evenly spread, so that they still cover all of it.
 std::vector<int64_t> retained_indices(const std::vector<int64_t>& forget, int64_t size, int64_t limit);
 std::vector<int64_t> attack_targets(const std::vector<int64_t>& labels, int64_t classes, const RunOptions& options);
 // y* of the relabel methods; `twin` is the untouched model. Throws Error for a class that there is not.

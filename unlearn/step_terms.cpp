@@ -2,8 +2,20 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+
+#include "autograd/ops.h"
 
 namespace lethe {
+namespace {
+
+double mean_of(const Tensor& values) {
+    const Tensor here = values.cpu();
+    const std::span<const float> all = here.values();
+    return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
+}
+
+}  // namespace
 
 StepBatch gather_batch(const ImageRows& images, std::span<const int64_t> labels, std::span<const int64_t> order) {
     std::vector<int64_t> chosen;
@@ -35,6 +47,50 @@ void Term::load(const StepBatch& batch, std::span<const float> recognised, Devic
     active.copy_from(rows);
 }
 
+Gradients::Gradients(Model& model, bool batch_statistics)
+    : model_(model),
+      device_(backend(model.device())),
+      mode_(batch_statistics ? BatchNormMode::batch : BatchNormMode::running) {}
+
+Var Gradients::forward(const Tensor& images) const { return model_.forward(images, mode_); }
+
+double Gradients::cross_entropy(Terms& terms, const StepBatch& batch, double weight,
+                                std::span<const float> recognised) const {
+    const bool log_odds = !recognised.empty();
+    Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
+    const auto total = static_cast<float>(weight),
+               share = static_cast<float>(weight / static_cast<double>(batch.size()));
+    term.load(batch, recognised, model_.device());
+    term.graph.run([&] {
+        Var logits = forward(term.images);
+        Var loss = softmax_cross_entropy(logits, term.labels);
+        term.loss = loss.value();
+        if (log_odds)
+            logits.backward(device_.log_odds_grad(logits.value(), term.labels, term.active, total));
+        else
+            loss.backward(Tensor::full(loss.shape(), share, model_.device()));
+    });
+    return mean_of(term.loss);
+}
+
+Tensor Gradients::divergence(Terms& terms, const Tensor& images, const Tensor& target, float weight) const {
+    const int64_t rows = images.dim(0);
+    Term& term = terms.try_emplace({rows, static_cast<double>(weight)}, device_).first->second;
+    term.load({images, Tensor::from_int64({rows}, std::vector<int64_t>(static_cast<std::size_t>(rows)))}, {},
+              model_.device());
+    if (!term.target.defined()) term.target = Tensor::empty(target.shape(), DType::float32, model_.device());
+    term.target.copy_from(target);
+    const float share = weight / static_cast<float>(rows);
+    term.graph.run([&] {
+        Var logits = forward(term.images);
+        term.logits = logits.value();
+        Tensor probabilities;
+        device_.softmax_cross_entropy(term.logits, term.labels, probabilities);
+        logits.backward(device_.scale(device_.binary(Binary::sub, probabilities, term.target), share));
+    });
+    return term.logits.cpu();
+}
+
 std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin) {
     std::vector<float> rows;
     for (int64_t i = 0; i < logits.dim(0); ++i) {
@@ -47,6 +103,12 @@ std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_
         rows.push_back(double{logit[label]} - double{other} < -margin ? 0.0f : 1.0f);
     }
     return rows;
+}
+
+std::vector<float> as_mean_over_all(std::vector<float> recognised) {
+    const auto marked = std::count_if(recognised.begin(), recognised.end(), [](float row) { return row != 0.0f; });
+    for (float& row : recognised) row *= static_cast<float>(marked) / static_cast<float>(recognised.size());
+    return recognised;
 }
 
 }  // namespace lethe

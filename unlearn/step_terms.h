@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "nn/model.h"
 #include "tensor/step_graph.h"
 #include "unlearn/image_rows.h"
 
@@ -31,7 +32,7 @@ struct Term {
     void load(const StepBatch& batch, std::span<const float> recognised, Device device);
 
     Tensor images, labels;
-    Tensor active;  // 1 for the rows that count
+    Tensor active;  // weight of each row; 0 leaves it out
     Tensor loss;    // [N], cross entropy
     Tensor target;  // [N,C], of distillation
     Tensor logits;  // [N,C], of distillation
@@ -41,7 +42,35 @@ struct Term {
 // By rows and weight: the last batch of a pass may be smaller.
 using Terms = std::map<std::pair<int64_t, double>, Term>;
 
+// Adds gradients to a model's parameters, a term at a time. Each term has its own forward and backward pass: with batch
+// statistics, BatchNorm must not see two sets as one, and its running statistics see them in the order of calls.
+class Gradients {
+public:
+    // `batch_statistics`: as BatchNormMode::batch; else running statistics are used as they are.
+    Gradients(Model& model, bool batch_statistics);
+
+    // Of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows for which it is not 0,
+    // times it. Returns mean CE.
+    double cross_entropy(Terms& terms, const StepBatch& batch, double weight,
+                         std::span<const float> recognised = {}) const;
+    // Of weight * mean KL(target || softmax(logits)), which for a row is weight / N * (softmax(logits) - target), as
+    // for the cross entropy with that target. images [N,3,H,W] and target [N,C] on the CPU; returns the logits,
+    // likewise.
+    Tensor divergence(Terms& terms, const Tensor& images, const Tensor& target, float weight) const;
+
+private:
+    Var forward(const Tensor& images) const;
+
+    Model& model_;
+    Backend& device_;
+    BatchNormMode mode_;
+};
+
 // 1 for the rows of logits [n,C] whose label's logit is not yet `margin` below the largest other one, 0 for the others.
 std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin);
+
+// Weights with which a mean over the rows that are not 0 is one over all rows: the last image that is still recognised
+// is then pushed as hard as it was among many, not as hard as all of them together.
+std::vector<float> as_mean_over_all(std::vector<float> recognised);
 
 }  // namespace lethe

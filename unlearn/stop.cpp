@@ -1,14 +1,30 @@
 #include "unlearn/stop.h"
 
+#include <algorithm>
+
 #include "tensor/error.h"
 
 namespace lethe {
 
-bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation) {
+bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views) {
     const double margin = options.switches.stop_on_first_zero ? 0 : options.stop.margin;
+    const double most = options.switches.stop_on_first_zero ? 1 : options.stop.views;
+    if (static_cast<double>(views.correct) > most * static_cast<double>(views.total)) return false;
     const Accuracy& accuracy = evaluation.accuracy;
     if (relabels) return accuracy.correct == accuracy.total && (margin <= 0 || evaluation.min_margin >= margin);
     return accuracy.correct == 0 && (margin <= 0 || evaluation.max_margin <= -margin);
+}
+
+int64_t fixed_steps(const Method& method, const UnlearnOptions& options) {
+    switch (method.until) {
+        case Until::goal:
+            return 0;
+        case Until::budget:
+            return std::min(options.compare.fixed_steps, options.stop.max_steps);
+        case Until::one_step:
+            return 1;
+    }
+    return 0;
 }
 
 std::string text_of(const Standing& standing) {
@@ -19,7 +35,11 @@ std::string text_of(const Standing& standing) {
 std::optional<Ending> ending(const UnlearnOptions& options, const Standing& standing) {
     const StopRule& stop = options.stop;
     const int64_t needed = options.switches.stop_on_first_zero ? 1 : stop.in_a_row;
-    if (standing.goal_in_a_row >= needed)
+    if (standing.fixed_steps > 0 && standing.step >= standing.fixed_steps)
+        return Ending{standing.goal_in_a_row > 0 ? Verdict::forgotten : Verdict::not_forgotten,
+                      concat("the method's ", standing.fixed_steps, standing.fixed_steps == 1 ? " step" : " steps",
+                             " ended with ", text_of(standing))};
+    if (standing.fixed_steps == 0 && standing.goal_in_a_row >= needed)
         return Ending{Verdict::forgotten, concat("the goal was met at step ", standing.step, ", ",
                                                  standing.goal_in_a_row, " in a row, with ", text_of(standing))};
     if (standing.step >= stop.max_steps)

@@ -10,14 +10,19 @@
 
 namespace lethe {
 
-// D_f as `evaluation` sees it (of the labels to lose or, with `relabels`, of the ones to gain) meets the goal.
-bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation);
+// D_f as `evaluation` sees it (of the labels to lose or, with `relabels`, of the ones to gain) meets the goal, and so
+// do the step's changed copies of it, where the method makes any (`views`: those still given their true label).
+bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views = {});
+
+// After how many steps a run of the method ends, whether the goal is met or not; 0: the goal ends it.
+int64_t fixed_steps(const Method& method, const UnlearnOptions& options);
 
 // How a run stands after a step.
 struct Standing {
     int64_t step = 0, goal_in_a_row = 0;
     int64_t correct = 0, images = 0;  // of D_f: images given their true (relabels: new) label, and all
     bool relabels = false;
+    int64_t fixed_steps = 0;  // as fixed_steps()
     double seconds = 0;
 };
 std::string text_of(const Standing& standing);  // "0 of 16 images given their true label"

@@ -4,14 +4,12 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
-#include <map>
-#include <numeric>
 
-#include "autograd/ops.h"
 #include "nn/layers.h"
 #include "tensor/error.h"
 #include "tensor/random.h"
 #include "unlearn/image_set.h"
+#include "unlearn/method_step.h"
 #include "unlearn/metrics.h"
 #include "unlearn/step_terms.h"
 #include "unlearn/stop.h"
@@ -45,39 +43,6 @@ bool all_finite(const StateDict& state, Device where) {
     });
 }
 
-double mean_of(const Tensor& values) {
-    const Tensor here = values.cpu();
-    const std::span<const float> all = here.values();
-    return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
-}
-
-void check_labels(const std::vector<int64_t>& labels, const Shape& images, int64_t classes, const char* what) {
-    check(static_cast<int64_t>(labels.size()) == images[0], "unlearn: ", labels.size(), " ", what, " for images ",
-          images);
-    for (const int64_t label : labels)
-        check(label >= 0 && label < classes, "unlearn: ", what, " must lie in [0, ", classes, "), one is ", label);
-}
-
-void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
-    check(task.images.defined() && task.images.rank() == 4 && task.images.dim(0) > 0,
-          "unlearn: the forget set must be images [k,3,H,W] with at least one image");
-    check_labels(task.labels, task.images.shape(), classes, "labels");
-    if (method.objective == Objective::relabel) {
-        check_labels(task.relabels, task.images.shape(), classes, "new labels");
-        for (std::size_t i = 0; i < task.labels.size(); ++i)
-            check(task.labels[i] != task.relabels[i], "unlearn: image ", i, " of the forget set has its true label ",
-                  task.labels[i], " as its new label");
-    }
-    if (method.needs_attack()) {
-        check(task.adversarial.defined() && task.adversarial.shape().rank() == 4 && task.adversarial.shape()[0] > 0,
-              "unlearn: method ", method.name, " needs adversarial images");
-        check_labels(task.adversarial_labels, task.adversarial.shape(), classes, "adversarial labels");
-        check(task.adversarial.shape()[0] % task.images.dim(0) == 0, "unlearn: ", task.adversarial.shape()[0],
-              " adversarial images are no multiple of the ", task.images.dim(0), " images to forget");
-    }
-    check(!method.importance || !task.penalty.empty(), "unlearn: method ", method.name, " needs importance weights");
-}
-
 OptimizerSpec optimizer_of(const Method& method, const UnlearnOptions& options) {
     OptimizerSpec spec = options.optimizer;
     if (method.distillation) spec = {.name = "adam", .lr = options.distill.lr, .weight_decay = 0.0f};
@@ -96,6 +61,7 @@ public:
           device_(backend(model.device())),
           optimizer_(model.net().parameters(), optimizer_of(method, options)),
           twin_(fold_batchnorm(model)),
+          gradients_(model, options.switches.bn_train_steps && !method.distillation),
           // the labels whose cross entropy moves and whose count is the goal
           labels_(method.objective == Objective::relabel ? task.relabels : task.labels) {
         if (method.importance) optimizer_.set_penalty(task.penalty, options.lambda);
@@ -105,6 +71,7 @@ public:
         if (method.distillation)
             distillation_.emplace(model, task.images, task.adversarial, options.distill.proxies, method.views,
                                   options.seed);
+        if (method.make != nullptr) own_ = method.make({model, task, options});
     }
 
     void load(const UnlearnState& state);
@@ -125,8 +92,9 @@ private:
     void distill(StepTrace& trace);
     StepBatch with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace);
     double add_distillation_gradient();
-    double add_gradient(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {});
-    Var forward(const Tensor& images);  // logits, under BatchNorm's mode of the steps
+    double add_gradient(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {}) {
+        return gradients_.cross_entropy(terms, batch, weight, recognised);
+    }
     double seconds() const;
     UnlearnState snapshot() const;
 
@@ -144,9 +112,11 @@ private:
     Backend& device_;
     Optimizer optimizer_;
     std::unique_ptr<Model> twin_;
+    Gradients gradients_;
     std::vector<int64_t> labels_;
     Terms forget_, adversarial_, proxies_;
     std::optional<Distillation> distillation_;
+    std::unique_ptr<MethodStep> own_;  // of the methods that say themselves what a step is
     std::vector<int64_t> order_;       // of adversarial rows
     std::vector<int64_t> pass_order_;  // the same, shuffled for pass `pass_`
     int64_t pass_ = -1;
@@ -226,6 +196,7 @@ Standing Unlearning::standing() const {
             .correct = forget_correct_,
             .images = task_.images.dim(0),
             .relabels = relabels(),
+            .fixed_steps = fixed_steps(method_, options_),
             .seconds = seconds()};
 }
 
@@ -243,9 +214,12 @@ bool Unlearning::step(StepTrace& trace) {
     trace.penalty = method_.importance ? optimizer_.penalty() : 0.0;
     accumulate_gradients(trace);
     if (!std::isfinite(trace.forget_loss) || !std::isfinite(trace.adversarial_loss) || !std::isfinite(trace.penalty) ||
-        !std::isfinite(trace.distillation))
+        !std::isfinite(trace.distillation) || !std::isfinite(trace.retain_loss))
         return !finish(Verdict::diverged, concat("a loss was no finite number at step ", trace.step));
-    optimizer_.step();
+    if (own_)
+        own_->apply(optimizer_);
+    else
+        optimizer_.step();
     ++step_;
     if (!all_finite(model_.state(), model_.device()))
         return !finish(Verdict::diverged, concat("a weight was no finite number after step ", step_));
@@ -256,6 +230,7 @@ void Unlearning::accumulate_gradients(StepTrace& trace) {
     const double direction = relabels() ? 1 : -1;
     const bool weighted = options_.switches.size_weighted_ce;
     model_.net().zero_grad();
+    if (own_) return own_->accumulate(step_, trace);
     if (method_.distillation) return distill(trace);
     if (!method_.adversarial) {
         const double weight = weighted ? 1.0 : static_cast<double>(options_.forget_weight);
@@ -290,7 +265,7 @@ void Unlearning::distill(StepTrace& trace) {
     const auto first = recognised_.begin() + forget_begin(step_);
     std::vector<float> recognised(first, first + batch.size());
     if (method_.views) batch = with_views(batch, recognised, trace);
-    trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
+    trace.forget_loss = add_gradient(forget_, batch, 1.0, as_mean_over_all(recognised));
 }
 
 // The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
@@ -308,30 +283,17 @@ StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& rec
     for (int64_t copy = 0; copy <= copies; ++copy) labels.insert(labels.end(), own, own + rows);
     const std::span<const int64_t> of_views = std::span(labels).subspan(static_cast<std::size_t>(rows));
     const Tensor logits = predict(*twin_, views);
+    trace.views = views.dim(0);
     trace.views_correct = evaluate_logits(logits, of_views).accuracy.correct;
     const std::vector<float> seen = still_recognised(logits, of_views, forget_margin());
     recognised.insert(recognised.end(), seen.begin(), seen.end());
     return {images, Tensor::from_int64({images.dim(0)}, labels)};
 }
 
-// Adds the gradient of w * mean KL(target || softmax(logits)), which for a row is w / N * (softmax(logits) - target).
 double Unlearning::add_distillation_gradient() {
     const Proxies proxies = distillation_->proxies(step_);
-    const int64_t rows = proxies.images.dim(0);
-    Term& term = proxies_.try_emplace({rows, 0.0}, device_).first->second;
-    term.load({proxies.images, Tensor::from_int64({rows}, std::vector<int64_t>(static_cast<std::size_t>(rows)))}, {},
-              model_.device());
-    if (!term.target.defined()) term.target = Tensor::empty(proxies.target.shape(), DType::float32, model_.device());
-    term.target.copy_from(proxies.target);
-    const float share = options_.distill.weight / static_cast<float>(rows);
-    term.graph.run([&] {
-        Var logits = forward(term.images);
-        term.logits = logits.value();
-        Tensor probabilities;
-        device_.softmax_cross_entropy(term.logits, term.labels, probabilities);
-        logits.backward(device_.scale(device_.binary(Binary::sub, probabilities, term.target), share));
-    });
-    return mean_kl(proxies.target, term.logits.cpu());
+    const Tensor logits = gradients_.divergence(proxies_, proxies.images, proxies.target, options_.distill.weight);
+    return mean_kl(proxies.target, logits);
 }
 
 // The test after a step. False when a logit is no finite number.
@@ -343,7 +305,8 @@ bool Unlearning::test(StepTrace& trace) {
     trace.mean_margin = evaluation_.mean_margin;
     trace.max_margin = evaluation_.max_margin;
     trace.recognised = image_set(true_label_);
-    goal_in_a_row_ = goal_met(options_, relabels(), evaluation_) ? goal_in_a_row_ + 1 : 0;
+    goal_in_a_row_ =
+        goal_met(options_, relabels(), evaluation_, {trace.views_correct, trace.views}) ? goal_in_a_row_ + 1 : 0;
     trace.seconds = seconds();
     return true;
 }
@@ -380,62 +343,7 @@ StepBatch Unlearning::adversarial_batch(int64_t position) {
         std::span(pass_order_).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)));
 }
 
-// Adds the gradient of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it
-// marks; returns mean CE. Each batch has its own forward and backward pass: with batch statistics, BatchNorm must not
-// see the two sets as one, and its running statistics see them in the order of calls.
-double Unlearning::add_gradient(Terms& terms, const StepBatch& batch, double weight,
-                                std::span<const float> recognised) {
-    const bool log_odds = !recognised.empty();
-    Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
-    const auto total = static_cast<float>(weight),
-               share = static_cast<float>(weight / static_cast<double>(batch.size()));
-    term.load(batch, recognised, model_.device());
-    term.graph.run([&] {
-        Var logits = forward(term.images);
-        Var loss = softmax_cross_entropy(logits, term.labels);
-        term.loss = loss.value();
-        if (log_odds)
-            logits.backward(device_.log_odds_grad(logits.value(), term.labels, term.active, total));
-        else
-            loss.backward(Tensor::full(loss.shape(), share, model_.device()));
-    });
-    return mean_of(term.loss);
-}
-
-Var Unlearning::forward(const Tensor& images) {
-    const bool batch_statistics = options_.switches.bn_train_steps && !method_.distillation;
-    return model_.forward(images, batch_statistics ? BatchNormMode::batch : BatchNormMode::running);
-}
-
 }  // namespace
-
-void UnlearnOptions::validate() const {
-    optimizer.validate();
-    distill.validate();
-    check(forget_batch >= 1, "unlearn: forget_batch is ", forget_batch, "; it must be >= 1");
-    check(adversarial_batch >= 1, "unlearn: adversarial_batch is ", adversarial_batch, "; it must be >= 1");
-    check(std::isfinite(lambda) && lambda >= 0, "unlearn: lambda is ", lambda, "; it must be a finite number >= 0");
-    check(std::isfinite(forget_weight) && forget_weight >= 0, "unlearn: forget_weight is ", forget_weight,
-          "; it must be a finite number >= 0");
-    check(std::isfinite(adversarial_weight) && adversarial_weight >= 0, "unlearn: adversarial_weight is ",
-          adversarial_weight, "; it must be a finite number >= 0");
-    check(stop.in_a_row >= 1, "unlearn: in_a_row is ", stop.in_a_row, "; it must be >= 1");
-    check(std::isfinite(stop.margin) && stop.margin >= 0, "unlearn: margin is ", stop.margin,
-          "; it must be a finite number >= 0");
-    check(stop.max_steps >= 1, "unlearn: max_steps is ", stop.max_steps, "; it must be >= 1");
-    check(std::isfinite(stop.max_seconds) && stop.max_seconds >= 0, "unlearn: max_seconds is ", stop.max_seconds,
-          "; it must be a finite number >= 0");
-}
-
-UnlearnOptions protocol_options(const std::string& name) {
-    UnlearnOptions options;
-    options.switches = protocol(name);
-    if (name != "recommended") return options;
-    options.optimizer = {.name = "adam", .lr = 2e-4f, .weight_decay = 0.0f};
-    options.forget_weight = 0.05f;
-    options.lambda = 0.01f;
-    return options;
-}
 
 const char* name(Verdict verdict) {
     switch (verdict) {
@@ -453,7 +361,7 @@ UnlearnResult unlearn(Model& model, const Method& method, const ForgetTask& task
                       const std::function<bool(const StepTrace&, const std::function<UnlearnState()>&)>& on_step,
                       const std::optional<UnlearnState>& resume) {
     options.validate();
-    check_task(task, method, model.spec().classes);
+    task.validate(method, model.spec().classes);
     Unlearning run(model, method, task, options);
     if (resume)
         run.load(*resume);

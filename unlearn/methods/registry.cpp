@@ -14,7 +14,21 @@
     METHOD(distill)           \
     METHOD(distill_imp)       \
     METHOD(distill_views)     \
-    METHOD(distill_views_imp)
+    METHOD(distill_views_imp) \
+    METHOD(random_label)      \
+    METHOD(salun)             \
+    METHOD(boundary)          \
+    METHOD(oracle)            \
+    METHOD(neggrad_plus)      \
+    METHOD(finetune)          \
+    METHOD(salun_retain)      \
+    METHOD(bad_teacher)       \
+    METHOD(scrub)             \
+    METHOD(eu_k)              \
+    METHOD(cf_k)              \
+    METHOD(ssd)               \
+    METHOD(lfssd)             \
+    METHOD(fisher_noise)
 
 namespace lethe {
 namespace method {
