@@ -403,34 +403,6 @@ TEST_F(Audit, ARefusalRemovesTheCertificateOfBefore) {
     expect_refused("files", "results.png");
 }
 
-// lethe measure comes later and is in no manifest: it must be of these weights and images.
-TEST_F(Audit, MetricsMustBeOfTheseWeights) {
-    const auto run = [&](const std::vector<std::string>& more) {
-        std::vector<std::string> all{"measure", "run", "--only", "rf-jsd,cost,drift"};
-        all.insert(all.end(), more.begin(), more.end());
-        return run_lethe(all, folder_.path()).code;
-    };
-    ASSERT_EQ(run({}), 0);
-    EXPECT_TRUE(fs::exists(file("drift.png")));
-    expect_accepted();
-    const Json honest = json("metrics.json");
-    ASSERT_EQ(honest.at("arms").size(), 3u);
-    const auto expect = [&](const std::string& pointer, const Json& value, const std::string& sentence) {
-        Json changed = honest;
-        changed.at(Json::json_pointer(pointer)) = value;
-        write("metrics.json", changed);
-        expect_refused("metrics", sentence);
-    };
-    expect("/arms/1/weights_sha256", honest.at("arms")[2].at("weights_sha256"), "other weights of adv+imp");
-    expect("/arms/0/weights_sha256", "0", "other weights of before");
-    expect("/arms/2/D_f/correct", 7, "relabel recognises 7 images of D_f");
-    expect("/forget/0", 199, "other images than D_f");
-    Json older = honest;
-    older.at("arms")[1].erase("weights_sha256");
-    write("metrics.json", older);
-    expect_refused("metrics", "run lethe measure again");
-}
-
 TEST_F(Audit, WhatIsNoRunIsAnError) {
     const ProgramResult absent = run_lethe({"audit", "nowhere"}, folder_.path());
     EXPECT_EQ(absent.code, 1);

@@ -180,6 +180,26 @@ TEST_F(Measure, ADivergedMethodIsSaidToBe) {
                    "NaN");
 }
 
+// metrics.json is in no manifest: an audit wants it to be of the run's weights and images.
+TEST_F(Measure, AnAuditRefusesMetricsOfOtherWeights) {
+    std::filesystem::copy(folder_->path("run"), folder_->path("audited"), std::filesystem::copy_options::recursive);
+    const ProgramResult honest = run_lethe({"audit", "audited"}, folder_->path());
+    EXPECT_EQ(honest.code, 0) << honest.err;
+    EXPECT_THAT(honest.out, HasSubstr("holds    metrics:"));
+    // All that can be wrong at once, each with its sentence.
+    Json changed = json("run/metrics.json");
+    changed.at("forget")[0] = 63;
+    changed.at("arms")[0].at("D_f").at("correct") = 77;
+    changed.at("arms")[1].at("weights_sha256") = changed.at("arms")[2].at("weights_sha256");
+    changed.at("arms")[2].erase("weights_sha256");
+    write_text(folder_->path("audited/metrics.json"), changed.dump());
+    const ProgramResult refused = run_lethe({"audit", "audited"}, folder_->path());
+    EXPECT_EQ(refused.code, 5) << refused.err;
+    for (const char* text : {"REFUSED  metrics:", "other images than D_f", "before recognises 77 images of D_f",
+                             "other weights of adv", "run lethe measure again"})
+        EXPECT_THAT(refused.out, HasSubstr(text));
+}
+
 TEST_F(Measure, RefusesWhatDoesNotFit) {
     expect_refusal({}, "run directory of lethe unlearn");
     expect_refusal({"nowhere"}, "has no config.json");

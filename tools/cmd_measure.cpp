@@ -64,7 +64,7 @@ private:
     void take_from_run();
     std::vector<int64_t> forgotten_by_run(const Dataset& train) const;
     Json read_run(const char* name) const;
-    std::unique_ptr<Model> load_arm(const Model& before, const Arm& arm) const;
+    std::unique_ptr<Model> load_arm(const Model& before, const Arm& arm, const WeightFile& file) const;
     std::vector<int64_t> forget_set(const Model& before, const Dataset& train) const;
     bool scaled_twice() const;  // the switch utk-double-scale of the run
     void choose_metrics();
@@ -166,14 +166,13 @@ std::vector<int64_t> MeasureCommand::forget_set(const Model& before, const Datas
     return forgotten_by_run(train);
 }
 
-std::unique_ptr<Model> MeasureCommand::load_arm(const Model& before, const Arm& arm) const {
+std::unique_ptr<Model> MeasureCommand::load_arm(const Model& before, const Arm& arm, const WeightFile& file) const {
     auto model = std::make_unique<Model>(before.spec(), std::nullopt);
     try {
-        const StateDict state = read_weights(arm.weights).state();
         if (arm.of_run)
-            restore_state(*model, state, arm.weights);  // of a method that diverged, too
+            restore_state(*model, file.state(), "it");  // of a method that diverged, too
         else
-            model->load_state(state);
+            model->load_state(file.state());
     } catch (const Error& error) {
         fail(arm.weights, ": ", error.what());
     }
@@ -224,8 +223,9 @@ void MeasureCommand::add_evidence(Measurement& measurement, const std::vector<in
 }
 
 Json MeasureCommand::arm_json(Measurement& measurement, const Model& before, const Arm& arm) const {
-    Json json = measurement.measure(arm.name, *load_arm(before, arm));
-    json["weights_sha256"] = read_weights(arm.weights).sha256;
+    const WeightFile file = read_weights(arm.weights);
+    Json json = measurement.measure(arm.name, *load_arm(before, arm, file));
+    json["weights_sha256"] = file.sha256;
     if (!arm.of_run || !options.wants("cost")) return json;
     try {
         const Json result = read_run((arm.name + "/result.json").c_str());
@@ -266,7 +266,7 @@ int MeasureCommand::run() {
     Measurement measurement(*before, train, test, indices, options);
     add_evidence(measurement, indices);
     const Arm retrained{"oracle", oracle};
-    if (!oracle.empty()) measurement.set_oracle(*load_arm(*before, retrained));
+    if (!oracle.empty()) measurement.set_oracle(*load_arm(*before, retrained, read_weights(oracle)));
     Json results = Json::array();
     results.push_back(measurement.measure("before", *before));
     results.back()["weights_sha256"] = weights_hash;

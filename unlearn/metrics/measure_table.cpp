@@ -68,6 +68,7 @@ const std::vector<Column>& insides() {
          }},
         {"attack-transfer", "x' as target", "high %",
          [](const Json& e) { return decimals(100.0 * e.at("target").get<double>() / e.at("rows").get<double>(), 2); }},
+        {"cost", "seconds", "low", [](const Json& e) { return decimals(e.at("seconds"), 2); }},
         {"oracle-distance", "to oracle, D_f", "low",
          [](const Json& e) { return decimals(e.at("js").at("forget"), 4); }}};
     return columns;

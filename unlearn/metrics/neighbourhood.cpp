@@ -53,7 +53,8 @@ Tensor neighbours_of(Model& before, const Tensor& images, std::span<const int64_
     attack.steps = options.steps;
     attack.init = PgdOptions::Init::in_ball;
     attack.seed = options.seed;
-    return pgd(before, ImageRows(images).gather(rows), targets, attack).images;
+    constexpr uint64_t first_row = uint64_t{1} << 32;  // other noise than where a run's own attack began
+    return pgd(before, ImageRows(images).gather(rows), targets, attack, {}, first_row).images;
 }
 
 OverUnlearning over_unlearning(const Tensor& before, const Tensor& after, std::span<const int64_t> labels) {
