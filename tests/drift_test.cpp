@@ -59,7 +59,7 @@ TEST(Drift, IsTheShareOfTheMovementThatWasProtected) {
     EXPECT_THAT(error_of([] { drift_of({{"a", vector({1})}}, start, start); }), HasSubstr("a is"));
 }
 
-// The largest movement is in full colour, none is white.
+// The largest movement is in full colour, none is white, and where no weight is it is grey.
 TEST(DriftPicture, IsDarkWhereWeightsMoved) {
     const TemporaryFolder folder;
     const StateDict end{{"a", vector({1, 1, 4})}, {"b", vector({1, 1})}, {"bn.running_var", vector({9})}};
@@ -72,6 +72,8 @@ TEST(DriftPicture, IsDarkWhereWeightsMoved) {
     const int strip = 250 + 2 * (110 + 24);  // of the model, whose tenth cell "a" moved by 3
     EXPECT_THAT(colour(strip + 9 * 11 + 4, 66 + 4), ElementsAre(213, 94, 0));
     EXPECT_THAT(colour(strip + 4, 66 + 4), ElementsAre(255, 255, 255));
+    EXPECT_THAT(colour(strip + 11 + 4, 66 + 4), ElementsAre(235, 235, 235));  // no weight of "a" is there
+    EXPECT_THAT(colour(250 + 4, 66 + 4), ElementsAre(0, 114, 178));           // all of "a" in the first decade
 }
 
 // Statistics of one layer, computed from its own inputs: the stem sees the normalised images whatever comes later.

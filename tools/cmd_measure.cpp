@@ -47,7 +47,7 @@ public:
         option("skip", skip, "metrics to leave out, comma-separated")->type_name("NAMES");
         option("limit", options.limit, "images of D_r and of D_test, evenly spread; 0 = all");
         option("sample", options.sample, "at most so many of these for features and BatchNorm's statistics; 0 = all");
-        option("draws", options.views.draws, "random draws of each view");
+        option("draws", options.views.draws, "random draws of each view, and neighbours of each image");
         option("folds", options.folds, "folds of the logistic attack");
         option("relearn-optimizer", options.relearn.optimizer.name, "sgd or adam");
         option("relearn-lr", options.relearn.optimizer.lr, "learning rate of relearning, fixed");

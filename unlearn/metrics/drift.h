@@ -47,8 +47,8 @@ struct DriftReport {
 // is missing or of another shape.
 DriftReport drift_of(const StateDict& omega, const StateDict& before, const StateDict& after);
 
-// A line for each tensor: both spreads, and for each model the mean movement in each tenth, dark where it is largest.
-// Shades are logarithms over four powers of ten.
+// A line for each tensor: both spreads, shaded by the logarithm of the counts, and for each model the mean movement in
+// each tenth, shaded from 0 to the model's largest; grey where no weight is.
 void write_drift_picture(const std::filesystem::path& path, const std::vector<ImportanceSpread>& importance,
                          const std::vector<std::pair<std::string, DriftReport>>& models);
 

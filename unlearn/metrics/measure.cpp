@@ -292,8 +292,9 @@ Json Measurement::batchnorm(const Arm& arm) {
 Json Measurement::weights(const Arm& arm) { return to_json(weight_distance(before_.state(), arm.model.state())); }
 
 Json Measurement::drift(const Arm& arm) {
-    drifts_.emplace_back(arm.name, drift_of(importance_, before_.state(), arm.model.state()));
-    return to_json(drifts_.back().second);
+    const DriftReport report = drift_of(importance_, before_.state(), arm.model.state());
+    if (report.whole.moved > 0) drifts_.emplace_back(arm.name, report);  // before itself is no picture
+    return to_json(report);
 }
 
 Json Measurement::transfer(const Arm& arm) { return to_json(attack_transfer(arm.twin, *attack_, options_.limit)); }
