@@ -116,7 +116,7 @@ TEST(Cka, IsKornblithsFormula) {
 
 // Cosines of (1, 0) with the rows: 1, 0.8, 0.6, 0, -1; their lengths do not matter.
 TEST(NearestClasses, VoteByCosine) {
-    const Tensor rows = matrix(5, {10, 0, .8f, .6f, 3, 4, 0, 1, -1, 0});
+    const Tensor rows = matrix(5, {.1f, 0, .8f, .6f, 3, 4, 0, 1, -1, 0});
     const std::vector<int64_t> labels{2, 1, 1, 0, 0};
     const Tensor asked = matrix(2, {1, 0, -5, 0});
     EXPECT_THAT(nearest_classes({rows, labels}, asked, 1), ElementsAre(2, 0));
