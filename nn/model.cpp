@@ -191,6 +191,20 @@ std::unique_ptr<Model> Model::clone() const {
     return copy;
 }
 
+void restore_state(Model& model, const StateDict& state, const std::string& source) {
+    const StateDict own = model.state();
+    check(state.size() == own.size(), source, " has ", state.size(), " tensors, the model ", own.size());
+    for (const auto& [name, tensor] : own) {
+        const auto found =
+            std::find_if(state.begin(), state.end(), [&](const auto& entry) { return entry.first == name; });
+        check(found != state.end(), source, " has no tensor ", name);
+        check(found->second.shape() == tensor.shape() && found->second.dtype() == tensor.dtype(), source, ": ", name,
+              " is ", found->second.shape(), ", the model's is ", tensor.shape());
+        Tensor target = tensor;
+        target.copy_from(found->second);
+    }
+}
+
 void copy_state(const Model& from, Model& to) {
     const StateDict source = from.state();
     StateDict target = to.state();
@@ -215,15 +229,9 @@ void fold_into(const Model& model, Model& twin) {
     });
 }
 
-Tensor predict(Model& twin, const Tensor& images) {
+void infer_in_chunks(Model& twin, const Tensor& images, const std::function<void(int64_t, const Tensor&)>& take) {
     check(images.rank() == 4, "predict: images must be [N,3,H,W], got ", images.shape());
     const int64_t n = images.dim(0);
-    Tensor logits = Tensor::empty({n, twin.spec().classes});
-    const auto predict_rows = [&](int64_t begin, int64_t end) {
-        const NoGrad inference;
-        const Var part = twin.forward(images.rows(begin, end).to(twin.device()), BatchNormMode::running);
-        logits.rows(begin, end).copy_from(part.value());
-    };
     // On the CPU, 16 images of a CIFAR ResNet keep their activations in a core's cache, and whole-net chunks need no
     // barrier per layer; of larger images four share the layers' weights, fewer where that leaves threads without work.
     // A GPU is filled by hundreds of small images, or fewer larger ones.
@@ -234,11 +242,22 @@ Tensor predict(Model& twin, const Tensor& images) {
     const int64_t chunk =
         concurrent ? std::clamp<int64_t>(even, 1, most) : std::clamp<int64_t>(512 * 32 * 32 / pixels, 1, 512);
     const int64_t chunks = (n + chunk - 1) / chunk;
-    const auto predict_chunk = [&](int64_t i) { predict_rows(i * chunk, std::min(n, (i + 1) * chunk)); };
+    const auto infer = [&](int64_t i) {
+        const NoGrad inference;
+        take(i * chunk, images.rows(i * chunk, std::min(n, (i + 1) * chunk)).to(twin.device()));
+    };
     if (concurrent)
-        parallel_for(chunks, predict_chunk);
+        parallel_for(chunks, infer);
     else
-        for (int64_t i = 0; i < chunks; ++i) predict_chunk(i);
+        for (int64_t i = 0; i < chunks; ++i) infer(i);
+}
+
+Tensor predict(Model& twin, const Tensor& images) {
+    Tensor logits = Tensor::empty({images.dim(0), twin.spec().classes});
+    infer_in_chunks(twin, images, [&](int64_t begin, const Tensor& part) {
+        const Tensor rows = twin.forward(part, BatchNormMode::running).value();
+        logits.rows(begin, begin + part.dim(0)).copy_from(rows);
+    });
     return logits;
 }
 

@@ -63,6 +63,11 @@ private:
     std::unique_ptr<Module> net_;
 };
 
+// Copies the entries of a state that a model of this architecture had, by name, whatever their values: a diverged
+// model's NaN, too, which load_state() refuses. Throws Error naming `source` and the entry that is missing or of
+// another shape.
+void restore_state(Model& model, const StateDict& state, const std::string& source);
+
 // Copies every parameter and buffer between two models of one architecture, on any devices.
 void copy_state(const Model& from, Model& to);
 
@@ -76,6 +81,9 @@ void fold_into(const Model& model, Model& twin);
 // logits [N,classes] of images [N,3,H,W] through a folded twin; both on the CPU, wherever the twin is. In chunks of
 // images; on the CPU over the thread pool. Bit-identical for any number of threads and, on the CPU, for any N.
 Tensor predict(Model& twin, const Tensor& images);
+// The same chunks for whoever wants more than the logits: take(number of the first, images of the chunk on the twin's
+// device), without gradients; from several threads at once on the CPU.
+void infer_in_chunks(Model& twin, const Tensor& images, const std::function<void(int64_t, const Tensor&)>& take);
 
 struct Architecture {
     std::string name;

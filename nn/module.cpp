@@ -1,6 +1,7 @@
 #include "nn/module.h"
 
 #include "tensor/backend.h"
+#include "tensor/error.h"
 
 namespace lethe {
 namespace {
@@ -11,7 +12,18 @@ std::string join(const std::string& prefix, const std::string& name) {
     return name.empty() ? prefix : prefix + "." + name;
 }
 
+thread_local Listener* listener = nullptr;
+
 }  // namespace
+
+Listener::Listener(Hear hear) : hear_(std::move(hear)), previous_(listener) { listener = this; }
+Listener::~Listener() { listener = previous_; }
+
+Var Module::operator()(const Var& x, BatchNormMode mode) {
+    Var y = forward(x, mode);
+    if (listener != nullptr) listener->hear_(*this, x, y);
+    return y;
+}
 
 Var Module::add_parameter(const std::string& name, Tensor value) {
     parameters_.push_back({name, Var(std::move(value), true)});
@@ -51,6 +63,21 @@ StateDict Module::state() const {
     StateDict all;
     collect("", nullptr, nullptr, &all);
     return all;
+}
+
+std::optional<std::string> Module::find(const std::string& prefix, const Module& descendant) const {
+    if (this == &descendant) return prefix;
+    for (const Child& child : children_)
+        if (auto name = child.module->find(join(prefix, child.name), descendant)) return name;
+    return std::nullopt;
+}
+
+std::string Module::name_of(const Module& descendant) const {
+    const std::optional<std::string> name = find("", descendant);
+    check(name.has_value(), "module: the one asked for is no part of this one");
+    if (!name->empty() || this == &descendant) return *name;
+    const std::string first = descendant.parameters().front().name;
+    return first.substr(0, first.rfind('.'));
 }
 
 void Module::for_each(const std::function<void(Module&)>& visit) {

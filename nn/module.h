@@ -43,6 +43,8 @@ public:
 
     // x [N,C,H,W] for a model; layers document theirs.
     virtual Var forward(const Var& x, BatchNormMode mode) = 0;
+    // forward(), which this thread's Listener is told of. A model runs its blocks and its last layer like this.
+    Var operator()(const Var& x, BatchNormMode mode);
 
     // Own and descendants', in registration order, with dotted names ("layer1.0.conv1.weight"). Handles share memory
     // with the module.
@@ -50,6 +52,10 @@ public:
     std::vector<Buffer> buffers() const;
     // Parameters and buffers in PyTorch's state_dict order.
     StateDict state() const;
+
+    // The dotted name of a descendant. Of one that was added as "" (so was the stem of most models) the part of its
+    // first parameter's name that is not the parameter's own: "conv1". Throws Error for a module that is none.
+    std::string name_of(const Module& descendant) const;
 
     // Calls visit on this module and every descendant, parents first.
     void for_each(const std::function<void(Module&)>& visit);
@@ -82,10 +88,27 @@ private:
     // Entries in PyTorch's order: own parameters, own buffers, then children.
     void collect(const std::string& prefix, std::vector<Parameter>* parameters, std::vector<Buffer>* buffers,
                  StateDict* state) const;
+    std::optional<std::string> find(const std::string& prefix, const Module& descendant) const;
 
     std::vector<Parameter> parameters_;
     std::vector<OwnBuffer> buffers_;
     std::vector<Child> children_;
+};
+
+// While it lives, the modules that this thread runs by operator() are heard, with what they were given and gave
+// (PyTorch's forward hooks, for a whole thread at once). Of several the last one made hears.
+class Listener {
+public:
+    using Hear = std::function<void(const Module& module, const Var& input, const Var& output)>;
+    explicit Listener(Hear hear);
+    ~Listener();
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+
+private:
+    friend class Module;
+    Hear hear_;
+    Listener* previous_;
 };
 
 }  // namespace lethe

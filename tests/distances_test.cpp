@@ -6,6 +6,9 @@
 #include <cmath>
 
 #include "tests/support/compare.h"
+#include "tests/support/tiny.h"
+#include "unlearn/metrics.h"
+#include "unlearn/metrics/neighbourhood.h"
 
 namespace lethe::test {
 namespace {
@@ -59,6 +62,66 @@ TEST(Zrf, IsOneMinusTheMeanJensenShannonInBits) {
     const Tensor sure = Tensor::from_nchw({1, 2}, std::vector<float>{2000, 0});
     const Tensor opposite = Tensor::from_nchw({1, 2}, std::vector<float>{0, 2000});
     EXPECT_NEAR(zrf(sure, opposite), 0, 1e-12);
+}
+
+// scipy.spatial.distance.jensenshannon(...) ** 2 of the class means, base 2: 0.0931559 for class 0, 0.0754888 for class
+// 1; class 2 is in one set only.
+TEST(RetrainFreeJsd, ComparesTheMeansOfEachClass) {
+    const Tensor forget = logits_of({.7, .2, .1, .1, .6, .3, .5, .3, .2}, 3);
+    const Tensor unseen = logits_of({.9, .05, .05, .2, .7, .1, .4, .5, .1, .1, .1, .8}, 3);
+    const std::vector<int64_t> labels{0, 1, 0}, unseen_labels{0, 1, 1, 2}, others{2, 2, 2};
+    EXPECT_NEAR(*retrain_free_jsd({forget, labels}, {unseen, unseen_labels}), 0.08432231434108949, 1e-6);
+    EXPECT_FALSE(retrain_free_jsd({forget, others}, {forget, labels}));
+    EXPECT_THAT(error_of([&] {
+                    retrain_free_jsd({forget, unseen_labels}, {unseen, unseen_labels});
+                }),
+                HasSubstr("4 labels for 3 rows"));
+}
+
+// Before, without the labels 0 and 2: (0, .75, .25) and (2/7, 5/7, 0); scipy's jensenshannon() ** 2 against the answers
+// after, base 2, has the mean 0.168757. Only the second neighbour is given another label than its own, 1, and no
+// longer.
+TEST(OverUnlearning, LeavesTheLabelOut) {
+    const Tensor before = logits_of({.6, .3, .1, .2, .5, .3}, 3), after = logits_of({.1, .8, .1, .3, .3, .4}, 3);
+    const std::vector<int64_t> labels{0, 2};
+    const OverUnlearning result = over_unlearning(before, after, labels);
+    EXPECT_NEAR(result.divergence, 0.16875724332716557, 1e-6);
+    EXPECT_EQ(result.total, 2);
+    EXPECT_EQ(result.crossed, 1);
+    EXPECT_EQ(result.changed, 1);
+    EXPECT_EQ(over_unlearning(before, before, labels).changed, 0);
+    // Where all of it is the label's, rounding must not decide what the others have: 1/2 each.
+    const Tensor sure = Tensor::from_nchw({1, 3}, std::vector<float>{500, 0, 0});
+    const Tensor even = Tensor::from_nchw({1, 3}, std::vector<float>{-500, 0, 0});
+    EXPECT_NEAR(over_unlearning(sure, even, std::vector<int64_t>{0}).divergence, 0, 1e-12);
+    EXPECT_THAT(error_of([&] { over_unlearning(before, left, {}); }), HasSubstr("same neighbours"));
+}
+
+// In the cube and the box, draw after draw of all images, and nearer to another class than the images were.
+TEST(Neighbours, LieInTheCubeTowardsAnotherClass) {
+    const auto model = tiny_model();
+    const auto twin = fold_batchnorm(*model);
+    const Tensor images = tiny_images(6);
+    const std::vector<int64_t> labels = predictions(*model, images);
+    const Tensor near = neighbours_of(*twin, images, labels, {.draws = 2});
+    ASSERT_EQ(near.dim(0), 12);
+    const auto pixels = static_cast<std::size_t>(images.numel() / 6);
+    const Tensor at = predict(*twin, images), there = predict(*twin, near);
+    double margin_at = 0, margin_there = 0;
+    for (std::size_t i = 0; i < 12; ++i) {
+        double furthest = 0;
+        for (std::size_t p = 0; p < pixels; ++p) {
+            const auto x = static_cast<double>(near.values()[i * pixels + p]);
+            EXPECT_TRUE(x >= 0 && x <= 1);
+            furthest = std::max(furthest, std::abs(x - static_cast<double>(images.values()[i % 6 * pixels + p])));
+        }
+        EXPECT_LE(furthest, 0.03 + 1e-6);
+        EXPECT_GT(furthest, 0.02);
+        margin_at += score_row(at.values().subspan(i % 6 * tiny_classes, tiny_classes), labels[i % 6]).margin;
+        margin_there += score_row(there.values().subspan(i * tiny_classes, tiny_classes), labels[i % 6]).margin;
+    }
+    EXPECT_LT(margin_there, margin_at);
+    EXPECT_FALSE(identical(near.rows(0, 6), near.rows(6, 12)));
 }
 
 TEST(Distances, RefuseWhatCannotBeCompared) {

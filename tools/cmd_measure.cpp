@@ -1,13 +1,17 @@
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
 #include "data/file.h"
+#include "data/row_file.h"
 #include "data/split.h"
 #include "data/weights.h"
+#include "nn/cost.h"
 #include "tensor/error.h"
 #include "tools/command.h"
 #include "tools/progress.h"
 #include "unlearn/metrics/measure.h"
+#include "unlearn/metrics/metric.h"
 
 namespace lethe::tools {
 namespace {
@@ -15,6 +19,7 @@ namespace {
 // A model to be measured.
 struct Arm {
     std::string name, weights;
+    bool of_run = false;  // a method of RUN
 };
 
 class MeasureCommand : public Command {
@@ -32,15 +37,21 @@ public:
             .add_option("--before", weights_file, "the weights before unlearning, the same as --weights")
             ->type_name("FILE");
         option("after", after, "without RUN: weights after unlearning, comma-separated")->type_name("FILES");
-        option("oracle", oracle, "weights of a model retrained without D_f, for the metric tow")->type_name("FILE");
+        option("oracle", oracle, "weights of a model retrained without D_f, for tow and oracle-distance")
+            ->type_name("FILE");
         data_options("training and test images");
         option("forget", forget, "without RUN: D_f, as lethe unlearn --forget");
         option("out", out, "folder for metrics.json; default: RUN")->type_name("DIR");
+        option("only", only, "metrics to compute, comma-separated: lethe inspect --metrics; default: all")
+            ->type_name("NAMES");
+        option("skip", skip, "metrics to leave out, comma-separated")->type_name("NAMES");
         option("limit", options.limit, "images of D_r and of D_test, evenly spread; 0 = all");
-        option("draws", options.views.draws, "random draws of each view");
+        option("sample", options.sample, "at most so many of these for features and BatchNorm's statistics; 0 = all");
+        option("draws", options.views.draws, "random draws of each view, and neighbours of each image");
         option("folds", options.folds, "folds of the logistic attack");
         option("relearn-optimizer", options.relearn.optimizer.name, "sgd or adam");
         option("relearn-lr", options.relearn.optimizer.lr, "learning rate of relearning, fixed");
+        option("relearn-last-layer-lr", options.last_layer_lr, "the same where only the last layer relearns");
         option("relearn-steps", options.relearn.max_steps, "most steps of relearning");
         option("relearn-batch", options.relearn.batch_size, "images of D_f per step of relearning");
     }
@@ -53,10 +64,15 @@ private:
     void take_from_run();
     std::vector<int64_t> forgotten_by_run(const Dataset& train) const;
     Json read_run(const char* name) const;
-    std::unique_ptr<Model> load_arm(const Model& before, const std::string& file) const;
+    std::unique_ptr<Model> load_arm(const Model& before, const Arm& arm, const WeightFile& file) const;
     std::vector<int64_t> forget_set(const Model& before, const Dataset& train) const;
+    bool scaled_twice() const;  // the switch utk-double-scale of the run
+    void choose_metrics();
+    void add_evidence(Measurement& measurement, const std::vector<int64_t>& indices) const;
+    Json arm_json(Measurement& measurement, const Model& before, const Arm& arm) const;
+    Json settings() const;
 
-    std::string run_folder, after, oracle, forget, out;
+    std::string run_folder, after, oracle, forget, out, only, skip;
     MeasureOptions options;
 };
 
@@ -111,7 +127,7 @@ std::vector<Arm> MeasureCommand::arms() {
     for (const std::string& method : split_list(read_run("config.json").value("methods", ""))) {
         const std::filesystem::path file = std::filesystem::path(run_folder) / method / "weights.safetensors";
         if (std::filesystem::exists(file))
-            list.push_back({method, file.string()});
+            list.push_back({method, file.string(), true});
         else
             std::cerr << "lethe: warning: " << method << " has not finished and is left out\n";
     }
@@ -150,56 +166,127 @@ std::vector<int64_t> MeasureCommand::forget_set(const Model& before, const Datas
     return forgotten_by_run(train);
 }
 
-std::unique_ptr<Model> MeasureCommand::load_arm(const Model& before, const std::string& file) const {
+std::unique_ptr<Model> MeasureCommand::load_arm(const Model& before, const Arm& arm, const WeightFile& file) const {
     auto model = std::make_unique<Model>(before.spec(), std::nullopt);
     try {
-        model->load_state(read_weights(file).state());
+        if (arm.of_run)
+            restore_state(*model, file.state(), "it");  // of a method that diverged, too
+        else
+            model->load_state(file.state());
     } catch (const Error& error) {
-        fail(file, ": ", error.what());
+        fail(arm.weights, ": ", error.what());
     }
     model->to(before.device());
     return model;
 }
 
+bool MeasureCommand::scaled_twice() const {
+    const Json inputs = read_run("inputs.json");
+    const auto switches = inputs.find("switches");
+    return switches != inputs.end() && switches->contains("utk-double-scale") &&
+           switches->at("utk-double-scale") == "on";
+}
+
+void MeasureCommand::choose_metrics() {
+    check(only.empty() || skip.empty(), "measure: give --only or --skip, not both");
+    options.chosen = split_list(only);
+    const std::vector<std::string> left_out = split_list(skip);
+    for (const std::string& name : left_out) find_metric(name);
+    if (left_out.empty()) return;
+    for (const Metric& metric : metrics())
+        if (std::find(left_out.begin(), left_out.end(), metric.name) == left_out.end())
+            options.chosen.push_back(metric.name);
+    check(!options.chosen.empty(), "measure: --skip leaves no metric");
+}
+
+// What a run has beside its weights.
+void MeasureCommand::add_evidence(Measurement& measurement, const std::vector<int64_t>& indices) const {
+    if (run_folder.empty()) return;
+    const std::filesystem::path run = run_folder;
+    if (std::filesystem::exists(run / "importance.safetensors"))
+        measurement.set_importance(read_weights(run / "importance.safetensors").state());
+    if (!std::filesystem::exists(run / "attack.json")) return;
+    std::vector<int64_t> targets;
+    std::vector<bool> hits;
+    try {
+        const Json attack = read_run("attack.json");
+        for (const Json& row : attack.at("report")) {
+            check(row.at("index") == indices[targets.size() % indices.size()], "measure: ", run_folder,
+                  "/attack.json is of another forget set");
+            targets.push_back(row.at("target"));
+            hits.push_back(row.at("hit"));
+        }
+    } catch (const Json::exception&) {
+        fail("measure: ", run_folder, "/attack.json is not one of lethe unlearn");
+    }
+    measurement.set_attack(RowFile(run / "adversarial.safetensors"), targets, hits);
+}
+
+Json MeasureCommand::arm_json(Measurement& measurement, const Model& before, const Arm& arm) const {
+    const WeightFile file = read_weights(arm.weights);
+    Json json = measurement.measure(arm.name, *load_arm(before, arm, file));
+    json["weights_sha256"] = file.sha256;
+    if (!arm.of_run || !options.wants("cost")) return json;
+    try {
+        const Json result = read_run((arm.name + "/result.json").c_str());
+        json["cost"] = {{"seconds", result.at("seconds")}, {"steps", result.at("steps")}};
+    } catch (const Json::exception&) {
+        fail("measure: ", run_folder, "/", arm.name, "/result.json is not one of lethe unlearn");
+    }
+    return json;
+}
+
+Json MeasureCommand::settings() const {
+    return {{"seed", seed},
+            {"limit", options.limit},
+            {"sample", options.sample},
+            {"draws", options.views.draws},
+            {"folds", options.folds},
+            {"relearn-optimizer", options.relearn.optimizer.name},
+            {"relearn-lr", shortest(options.relearn.optimizer.lr)},
+            {"relearn-last-layer-lr", shortest(options.last_layer_lr)},
+            {"relearn-steps", options.relearn.max_steps},
+            {"relearn-batch", options.relearn.batch_size},
+            {"metrics", options.chosen}};
+}
+
 int MeasureCommand::run() {
     options.seed = options.views.seed = seed;
+    choose_metrics();
     options.validate();
     const std::vector<Arm> list = arms();
     check(!weights_file.empty(), "measure: give --before, the weights before unlearning");
     const std::unique_ptr<Model> before = load_model();
     Dataset train = load_data(Split::train, *before), test = load_data(Split::test, *before);
-    if (!run_folder.empty() && read_run("inputs.json").value("/switches/utk-double-scale"_json_pointer, "off") == "on")
-        train.pixel_scale = test.pixel_scale = 1.0f / 255.0f;
+    if (!run_folder.empty() && scaled_twice()) train.pixel_scale = test.pixel_scale = 1.0f / 255.0f;
     const std::vector<int64_t> indices = forget_set(*before, train);
 
     TerminalReporter reporter(quiet);
     reporter.begin("before", 0, "");
     Measurement measurement(*before, train, test, indices, options);
-    if (!oracle.empty()) measurement.set_oracle(*load_arm(*before, oracle));
+    add_evidence(measurement, indices);
+    const Arm retrained{"oracle", oracle};
+    if (!oracle.empty()) measurement.set_oracle(*load_arm(*before, retrained, read_weights(oracle)));
     Json results = Json::array();
     results.push_back(measurement.measure("before", *before));
+    results.back()["weights_sha256"] = weights_hash;
     reporter.end("measured");
-    if (!oracle.empty()) results.push_back(measurement.measure("oracle", *load_arm(*before, oracle)));
+    if (!oracle.empty()) results.push_back(arm_json(measurement, *before, retrained));
     for (const Arm& arm : list) {
         reporter.begin(arm.name, 0, "");
-        results.push_back(measurement.measure(arm.name, *load_arm(*before, arm.weights)));
+        results.push_back(arm_json(measurement, *before, arm));
         reporter.end("measured");
     }
-    const Json json{{"lethe", LETHE_VERSION},
-                    {"weights", weights_file},
-                    {"weights_sha256", weights_hash},
-                    {"data", data_source},
-                    {"forget", indices},
-                    {"settings",
-                     {{"seed", seed},
-                      {"limit", options.limit},
-                      {"draws", options.views.draws},
-                      {"folds", options.folds},
-                      {"relearn-optimizer", options.relearn.optimizer.name},
-                      {"relearn-lr", shortest(options.relearn.optimizer.lr)},
-                      {"relearn-steps", options.relearn.max_steps},
-                      {"relearn-batch", options.relearn.batch_size}}},
-                    {"arms", results}};
+    const Cost cost = cost_of(before->spec());
+    Json json{{"lethe", LETHE_VERSION},
+              {"weights", weights_file},
+              {"weights_sha256", weights_hash},
+              {"data", data_source},
+              {"forget", indices},
+              {"settings", settings()},
+              {"model", {{"parameters", cost.parameters}, {"multiply_adds", cost.multiply_adds}}},
+              {"arms", results}};
+    json.update(measurement.run_json());
     say("\n" + measure_table(results));
     say("What each column means, and which way is good: lethe inspect --metrics, docs/metrics.md.");
     const std::filesystem::path folder = out.empty() ? run_folder : out;
@@ -208,7 +295,8 @@ int MeasureCommand::run() {
         std::filesystem::create_directories(folder, error);
         check(!error && std::filesystem::is_directory(folder), "measure: ", folder.string(), " cannot be created");
         write_text(folder / "metrics.json", json.dump(2) + "\n");
-        say("written: " + (folder / "metrics.json").string());
+        const bool drawn = measurement.draw_drift(folder / "drift.png");
+        say("written: " + (folder / "metrics.json").string() + (drawn ? ", drift.png" : ""));
     }
     write_json_option(json);
     return 0;

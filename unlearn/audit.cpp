@@ -18,21 +18,6 @@ namespace {
 
 using Findings = std::vector<std::string>;
 
-// Copies a state that may hold NaN, which Model::load_state refuses: a diverged model is audited, too.
-void adopt_state(const StateDict& saved, const std::string& file, Model& model) {
-    const StateDict own = model.state();
-    check(saved.size() == own.size(), file, " has ", saved.size(), " tensors, the model ", own.size());
-    for (const auto& [name, tensor] : own) {
-        const auto found =
-            std::find_if(saved.begin(), saved.end(), [&](const auto& entry) { return entry.first == name; });
-        check(found != saved.end(), file, " has no tensor ", name);
-        check(found->second.shape() == tensor.shape() && found->second.dtype() == tensor.dtype(), file, ": ", name,
-              " is ", found->second.shape(), ", the model's is ", tensor.shape());
-        Tensor target = tensor;
-        target.copy_from(found->second);
-    }
-}
-
 // Of importance, whose scale is each tensor's own.
 bool close_to(const Tensor& claimed, const Tensor& recomputed, double tolerance) {
     double largest = 0, difference = 0;
@@ -75,6 +60,7 @@ private:
     void evidence(const Outcome& outcome, const MethodResult& result, Findings& findings);
     void tables(Findings& findings);
     void pictures(Findings& findings);
+    void metrics(Findings& findings);
     std::vector<MethodResult> rows() const;  // recomputed, "before" first
     void evaluate_sets(Model& model, MethodResult& result);
     std::unique_ptr<Model> saved_model(const Method& method) const;
@@ -144,6 +130,9 @@ void Audit::execute() {
             [&](Findings& findings) { numbers(find_method(name), findings); });
     ask("tables", "results.json and results.csv repeat the recomputed results", step(&Audit::tables));
     ask("pictures", "results.png and trace.png show the recomputed results and the traces", step(&Audit::pictures));
+    if (run_.has("metrics.json"))
+        ask("metrics", "metrics.json is of D_f and of the weights of this run, and counts D_f as recomputed",
+            step(&Audit::metrics));
 }
 
 void Audit::inputs(Findings& findings) {
@@ -265,7 +254,7 @@ std::unique_ptr<Model> Audit::saved_model(const Method& method) const {
     check(saved.metadata == unlearned_metadata(subject_.model.spec(), method.name, options_.source_metadata), file,
           ": its metadata are not those of the weights before, unlearned with ", method.name);
     std::unique_ptr<Model> model = subject_.model.clone();
-    adopt_state(saved.state(), file, *model);
+    restore_state(*model, saved.state(), file);
     return model;
 }
 
@@ -377,6 +366,30 @@ void Audit::pictures(Findings& findings) {
     for (const char* name : {"results.png", "trace.png"})
         if (read_image(run_.file(name)).pixels != read_image(scratch.path() / name).pixels)
             findings.push_back(concat(name, " does not show them"));
+}
+
+// Which weights were measured, and of the numbers the one that is there anyway: measuring again takes minutes, and what
+// it compares with, an oracle or other settings, may not be at hand.
+void Audit::metrics(Findings& findings) {
+    const Json claimed = run_.read_json("metrics.json");
+    if (claimed.at("forget") != Json(forget_)) findings.push_back("metrics.json is of other images than D_f");
+    const auto compare_arm = [&](const std::string& name, const std::string& hash, const MethodResult& result) {
+        for (const Json& arm : claimed.at("arms")) {
+            if (arm.at("arm") != name) continue;
+            if (!arm.contains("weights_sha256"))
+                findings.push_back("metrics.json does not say which weights of " + name +
+                                   " it is of; run lethe measure again");
+            else if (arm.at("weights_sha256") != hash)
+                findings.push_back(concat("metrics.json is of other weights of ", name, ": their SHA-256 is ",
+                                          arm.at("weights_sha256").dump(), ", these have ", hash));
+            else if (!arm.at("diverged") && arm.at("D_f").at("correct") != result.forget.accuracy.correct)
+                findings.push_back(concat("metrics.json: ", name, " recognises ", arm.at("D_f").at("correct").dump(),
+                                          " images of D_f, recomputed ", result.forget.accuracy.correct));
+        }
+    };
+    compare_arm("before", subject_.inputs.at("weights_sha256"), report_.before);
+    for (const AuditedMethod& method : report_.methods)
+        compare_arm(method.result.method, method.weights_sha256, method.result);
 }
 
 }  // namespace

@@ -81,10 +81,10 @@ public:
     }
 
     Var forward(const Var& x, BatchNormMode mode) override {
-        Var y = first_.forward(x, mode);
+        Var y = first_(x, mode);
         if (!cifar_) y = max_pool2d(y, {.kernel = 3, .stride = 2, .pad = 1});
-        for (Module* part : order_) y = part->forward(y, mode);
-        return head_->forward(global_avg_pool(last_->forward(y, Var(), true, mode)), mode);
+        for (Module* part : order_) y = (*part)(y, mode);
+        return (*head_)(global_avg_pool(last_->forward(y, Var(), true, mode)), mode);
     }
 
 private:

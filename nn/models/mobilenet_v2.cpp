@@ -72,9 +72,9 @@ public:
 
     Var forward(const Var& x, BatchNormMode mode) override {
         Var y = first_->forward(x, Var(), Activation::relu6, mode);
-        for (InvertedResidual& block : blocks_) y = block.forward(y, mode);
+        for (InvertedResidual& block : blocks_) y = block(y, mode);
         y = last_->forward(y, Var(), Activation::relu6, mode);
-        return head_->forward(dropout_.forward(global_avg_pool(y), mode), mode);
+        return (*head_)(dropout_.forward(global_avg_pool(y), mode), mode);
     }
 
 private:

@@ -64,10 +64,10 @@ public:
     }
 
     Var forward(const Var& x, BatchNormMode mode) override {
-        Var y = stem_.forward(x, mode);
+        Var y = stem_(x, mode);
         if (max_pool_) y = max_pool2d(y, {.kernel = 3, .stride = 2, .pad = 1});
-        for (Block& block : blocks_) y = block.forward(y, mode);
-        return head_->forward(global_avg_pool(y), mode);
+        for (Block& block : blocks_) y = block(y, mode);
+        return (*head_)(global_avg_pool(y), mode);
     }
 
 private:

@@ -49,9 +49,9 @@ public:
     }
 
     Var forward(const Var& x, BatchNormMode mode) override {
-        Var y = stem_.forward(x, mode);
-        for (CifarBlock& block : blocks_) y = block.forward(y, mode);
-        return head_.forward(global_avg_pool(y), mode);
+        Var y = stem_(x, mode);
+        for (CifarBlock& block : blocks_) y = block(y, mode);
+        return head_(global_avg_pool(y), mode);
     }
 
 private:

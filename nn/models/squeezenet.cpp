@@ -57,8 +57,8 @@ public:
     Var forward(const Var& x, BatchNormMode mode) override {
         Var y = first_.forward(x, true);
         if (!cifar_) y = pooled(y);
-        for (std::optional<Fire>& layer : layers_) y = layer ? layer->forward(y, mode) : pooled(y);
-        return global_avg_pool(classifier_->forward(dropout_.forward(y, mode), true));
+        for (std::optional<Fire>& layer : layers_) y = layer ? (*layer)(y, mode) : pooled(y);
+        return global_avg_pool(relu((*classifier_)(dropout_.forward(y, mode), mode)));
     }
 
 private:

@@ -53,7 +53,7 @@ public:
 
     Var forward(const Var& tokens, BatchNormMode mode) override {
         Var x = tokens;
-        for (EncoderBlock& block : blocks_) x = block.forward(x, mode);
+        for (EncoderBlock& block : blocks_) x = block(x, mode);
         return norm_.forward(first_token(x), mode);
     }
 
@@ -84,8 +84,7 @@ public:
         check(x.shape()[2] == size_ && x.shape()[3] == size_, "this vision transformer has position embeddings for ",
               size_, "x", size_, " pixels, but the images have ", x.shape()[2], "x", x.shape()[3],
               "; give it images of its size, or train one for theirs (--image-size)");
-        return head_.forward(encoder_.forward(tokens(embed_.forward(x, mode), class_token_, encoder_.position), mode),
-                             mode);
+        return head_(encoder_.forward(tokens(embed_.forward(x, mode), class_token_, encoder_.position), mode), mode);
     }
 
 private:

@@ -4,21 +4,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <numeric>
 
 #include "tensor/error.h"
+#include "unlearn/metrics.h"
 
 namespace lethe {
 namespace {
-
-std::vector<double> probabilities(std::span<const float> logits) {
-    check(std::all_of(logits.begin(), logits.end(), [](float z) { return std::isfinite(z); }),
-          "distances: a logit is not a finite number; has the model diverged?");
-    const double whole = log_sum_exp(logits);
-    std::vector<double> p;
-    for (const float z : logits) p.push_back(std::exp(static_cast<double>(z) - whole));
-    return p;
-}
 
 // The mean of distance(softmax of a row of a, of b).
 template <class Distance>
@@ -28,8 +21,8 @@ double mean_over_rows(const Tensor& a, const Tensor& b, const Distance& distance
     const auto classes = static_cast<std::size_t>(a.dim(1)), n = static_cast<std::size_t>(a.dim(0));
     double sum = 0;
     for (std::size_t i = 0; i < n; ++i)
-        sum += distance(probabilities(a.values().subspan(i * classes, classes)),
-                        probabilities(b.values().subspan(i * classes, classes)));
+        sum += distance(softmax(a.values().subspan(i * classes, classes)),
+                        softmax(b.values().subspan(i * classes, classes)));
     return sum / static_cast<double>(n);
 }
 
@@ -50,7 +43,48 @@ void add_tensor(TensorDistance& entry, double& before_square, const Tensor& befo
         entry.relative = entry.distance > 0 ? std::numeric_limits<double>::infinity() : 0;
 }
 
+// The mean softmax of each class's rows, by label; classes without a row are left out.
+std::map<int64_t, std::vector<double>> class_means(const LabelledLogits& given) {
+    const auto classes = static_cast<std::size_t>(given.logits.dim(1));
+    check(given.logits.dim(0) == static_cast<int64_t>(given.labels.size()), "distances: ", given.labels.size(),
+          " labels for ", given.logits.dim(0), " rows of logits");
+    std::map<int64_t, std::vector<double>> means;
+    std::map<int64_t, double> rows;
+    for (std::size_t i = 0; i < given.labels.size(); ++i) {
+        check(given.labels[i] >= 0 && given.labels[i] < given.logits.dim(1), "distances: label ", given.labels[i],
+              " is outside [0, ", classes, ")");
+        std::vector<double>& mean = means[given.labels[i]];
+        mean.resize(classes);
+        const std::vector<double> p = softmax(given.logits.values().subspan(i * classes, classes));
+        for (std::size_t j = 0; j < classes; ++j) mean[j] += p[j];
+        ++rows[given.labels[i]];
+    }
+    for (auto& [label, mean] : means)
+        for (double& value : mean) value /= rows[label];
+    return means;
+}
+
 }  // namespace
+
+std::vector<double> softmax(std::span<const float> logits) {
+    check(std::all_of(logits.begin(), logits.end(), [](float z) { return std::isfinite(z); }),
+          "distances: a logit is not a finite number; has the model diverged?");
+    const double whole = log_sum_exp(logits);
+    std::vector<double> p;
+    for (const float z : logits) p.push_back(std::exp(static_cast<double>(z) - whole));
+    return p;
+}
+
+double jensen_shannon(std::span<const double> p, std::span<const double> q) {
+    check(p.size() == q.size(), "distances: ", p.size(), " and ", q.size(), " outcomes");
+    const auto term = [](double value, double middle) { return value > 0 ? value * std::log2(value / middle) : 0; };
+    double sum = 0;
+    for (std::size_t j = 0; j < p.size(); ++j) {
+        const double middle = (p[j] + q[j]) / 2;
+        sum += (term(p[j], middle) + term(q[j], middle)) / 2;
+    }
+    return sum;
+}
 
 Quantiles quantiles_of(std::vector<double> values) {
     check(!values.empty(), "quantiles: there are no values");
@@ -79,14 +113,24 @@ double activation_distance(const Tensor& a, const Tensor& b) {
 
 double jensen_shannon(const Tensor& a, const Tensor& b) {
     return mean_over_rows(a, b, [](const std::vector<double>& p, const std::vector<double>& q) {
-        const auto term = [](double value, double middle) { return value > 0 ? value * std::log2(value / middle) : 0; };
-        double sum = 0;
-        for (std::size_t j = 0; j < p.size(); ++j) {
-            const double middle = (p[j] + q[j]) / 2;
-            sum += (term(p[j], middle) + term(q[j], middle)) / 2;
-        }
-        return sum;
+        return jensen_shannon(std::span<const double>(p), std::span<const double>(q));
     });
+}
+
+std::optional<double> retrain_free_jsd(const LabelledLogits& forget, const LabelledLogits& test_before) {
+    check(forget.logits.dim(1) == test_before.logits.dim(1), "distances: logits of ", forget.logits.dim(1), " and ",
+          test_before.logits.dim(1), " classes");
+    const std::map<int64_t, std::vector<double>> after = class_means(forget), unseen = class_means(test_before);
+    double sum = 0;
+    int64_t classes = 0;
+    for (const auto& [label, mean] : after) {
+        const auto found = unseen.find(label);
+        if (found == unseen.end()) continue;
+        sum += jensen_shannon(std::span<const double>(mean), std::span<const double>(found->second));
+        ++classes;
+    }
+    if (classes == 0) return std::nullopt;
+    return sum / static_cast<double>(classes);
 }
 
 WeightDistance weight_distance(const StateDict& before, const StateDict& after) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,13 +18,18 @@ struct Quantiles {
 // Throws Error for no values or one that is NaN.
 Quantiles quantiles_of(std::vector<double> values);
 
+// In double, of finite logits; throws Error for others.
+std::vector<double> softmax(std::span<const float> logits);
+// In bits, of two distributions over as many outcomes, so in [0,1]:
+//     JS(p, q) = KL(p || m)/2 + KL(q || m)/2,   m = (p + q)/2,   KL(p || m) = sum_j p_j log2(p_j / m_j)
+double jensen_shannon(std::span<const double> p, std::span<const double> q);
+
 // mean_x |softmax(a(x)) - softmax(b(x))|_2 over the rows of logits [N,C] ("activation distance", Golatkar et al., CVPR
 // 2020, as Chundawat et al., AAAI 2023, measure it). 0 for the same answers, sqrt(2) for opposite certainties. Low on
 // D_r and D_test is good: nothing else has changed. Throws Error unless shapes agree and all is finite.
 double activation_distance(const Tensor& a, const Tensor& b);
 
-// mean_x JS(softmax(a(x)), softmax(b(x))) in bits, so in [0,1]:
-//     JS(p, q) = KL(p || m)/2 + KL(q || m)/2,   m = (p + q)/2,   KL(p || m) = sum_j p_j log2(p_j / m_j)
+// mean_x JS(softmax(a(x)), softmax(b(x))) over the rows of logits [N,C].
 double jensen_shannon(const Tensor& a, const Tensor& b);
 // ZRF = 1 - mean_x JS(f(x), random(x)), of D_f, with a model of the same architecture that was never trained (Chundawat
 // et al., "Can bad teaching induce forgetting?", AAAI 2023). 1: answers of the forgotten images are those of the random
@@ -31,6 +37,18 @@ double jensen_shannon(const Tensor& a, const Tensor& b);
 inline double zrf(const Tensor& logits, const Tensor& random_logits) {
     return 1 - jensen_shannon(logits, random_logits);
 }
+
+// Logits [N,C] and the label of each row.
+struct LabelledLogits {
+    const Tensor& logits;
+    std::span<const int64_t> labels;
+};
+// Retrain-free JSD (Spartalis et al., "LoTUS", CVPR 2025):
+//     mean over classes c of JS(mean of softmax(f(x)) over D_f's x of class c, mean of softmax(f_before(x)) over
+//     D_test's)
+// over the classes that both have; nothing where there is none. 0: D_f is answered as the model before answers images
+// that it has never seen. Throws Error for a label out of range.
+std::optional<double> retrain_free_jsd(const LabelledLogits& forget, const LabelledLogits& test_before);
 
 // Between two states of one architecture. Parameters and BatchNorm's buffers are told apart: an optimizer moves the
 // one, a forward pass in training mode the other.
