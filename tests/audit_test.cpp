@@ -39,11 +39,28 @@ protected:
             {"train", "--data", "synthetic:0:200:50", "--model", "resnet8", "--epochs", "12", "--out", "trained"},
             shared_->path());
         ASSERT_EQ(trained.code, 0) << trained.err;
-        const ProgramResult unlearned =
-            run_lethe({"unlearn", "--data", "synthetic:0:200:50", "--weights", "trained/weights.safetensors",
-                       "--forget", "random:0:6", "--repeats", "2", "--steps", "3", "--max-steps", "8",
-                       "--stop-in-a-row", "9", "--methods", "adv+imp,relabel", "--out", "run"},
-                      shared_->path());
+        const ProgramResult unlearned = run_lethe({"unlearn",
+                                                   "--data",
+                                                   "synthetic:0:200:50",
+                                                   "--weights",
+                                                   "trained/weights.safetensors",
+                                                   "--forget",
+                                                   "random:0:6",
+                                                   "--repeats",
+                                                   "2",
+                                                   "--steps",
+                                                   "3",
+                                                   "--max-steps",
+                                                   "8",
+                                                   "--stop-in-a-row",
+                                                   "9",
+                                                   "--methods",
+                                                   "adv+imp,relabel,scrub",
+                                                   "--fixed-steps",
+                                                   "4",
+                                                   "--out",
+                                                   "run"},
+                                                  shared_->path());
         ASSERT_THAT(unlearned.code, testing::AnyOf(3, 4)) << unlearned.err;  // the goal is out of reach: 8 steps
     }
     static void TearDownTestSuite() {
@@ -101,7 +118,7 @@ TEST_F(Audit, AcceptsAnUntouchedRunAndCertifiesIt) {
     std::vector<std::string> names;
     for (const Json& check : report.at("checks")) names.push_back(check.at("check"));
     EXPECT_THAT(names, ElementsAre("files", "inputs", "configuration", "forget set", "before", "attack", "importance",
-                                   "adv+imp", "relabel", "tables", "pictures"));
+                                   "adv+imp", "relabel", "scrub", "tables", "pictures"));
 
     const Json certificate = json("certificate.json");
     EXPECT_EQ(certificate.at("manifest_sha256"), sha256_file(file("manifest.json")));
@@ -127,6 +144,11 @@ TEST_F(Audit, NamesEveryCriterionAndHowItStands) {
     const Json& in_a_row = method.at("criteria").at(1);
     EXPECT_EQ(in_a_row.at("criterion"), "after 9 steps in a row");
     EXPECT_FALSE(in_a_row.at("met").get<bool>());
+    // One that makes a number of steps and looks at D_r.
+    const Json scrub = json("certificate.json").at("methods").at(2);
+    EXPECT_EQ(scrub.at("data"), "D_f + D_r");
+    EXPECT_EQ(scrub.at("criteria").at(1).at("criterion"), "after the method's 4 steps");
+    EXPECT_EQ(scrub.at("criteria").at(1).at("found"), "at step 4");
 }
 
 TEST_F(Audit, TheCertificateCanGoElsewhere) {

@@ -16,6 +16,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/entries.h"
 #include "tests/support/program.h"
+#include "unlearn/method.h"
 
 namespace lethe::test {
 namespace {
@@ -83,8 +84,8 @@ TemporaryFolder* Cli::shared_ = nullptr;
 std::string Cli::weights_;
 
 TEST_F(Cli, HelpShowsDefaultsAndAnExample) {
-    for (const char* command :
-         {"train", "eval", "attack", "importance", "unlearn", "audit", "measure", "experiment", "inspect", "convert"}) {
+    for (const char* command : {"train", "eval", "attack", "importance", "unlearn", "audit", "measure", "experiment",
+                                "methods", "inspect", "convert"}) {
         const ProgramResult result = lethe({command, "--help"});
         EXPECT_EQ(result.code, 0);
         EXPECT_THAT(result.out, AllOf(HasSubstr("--threads INT=0"), HasSubstr("Example:"), HasSubstr("--config")));
@@ -308,6 +309,57 @@ TEST_F(Cli, ARunDirectoryHoldsWhatTheGuideSays) {
     for (const char* key : {"method", "D_f", "D_r", "D_test", "verdict", "steps", "seconds"})
         EXPECT_THAT(json, HasSubstr(std::string("\"") + key + "\""));
     EXPECT_EQ(lethe(eval("run/adv+imp/weights.safetensors")).code, 0);
+}
+
+TEST_F(Cli, MethodsAreListedWithWhatTheyLookAt) {
+    const ProgramResult listed = lethe({"methods", "--json", "methods.json"});
+    EXPECT_EQ(listed.code, 0) << listed.err;
+    EXPECT_THAT(listed.out, AllOf(HasSubstr("neggrad\n  formula"), HasSubstr("needs    D_f + D_r")));
+    const nlohmann::json json = nlohmann::json::parse(read_text(folder_.path("methods.json"))).at("methods");
+    ASSERT_EQ(json.size(), methods().size());
+    for (std::size_t i = 0; i < json.size(); ++i) {
+        EXPECT_EQ(json[i].at("name"), methods()[i].name);
+        EXPECT_EQ(json[i].at("needs"), methods()[i].data);
+    }
+    const ProgramResult one = lethe({"methods", "scrub"});
+    EXPECT_THAT(one.out, AllOf(HasSubstr("Kurmanji"), Not(HasSubstr("neggrad"))));
+    expect_refusal({"methods", "scrubs"}, "unknown name 'scrubs'; known ones are neggrad, adv");
+}
+
+// What looked at D_r is marked, and needs some of it.
+TEST_F(Cli, RetainedImagesAreSaidAndNeeded) {
+    const ProgramResult run =
+        lethe(unlearn() + Arguments{"--methods", "random-label,ssd", "--retain-train-limit", "8"});
+    ASSERT_TRUE(run.code == 0 || run.code == 3 || run.code == 4) << run.err;
+    EXPECT_THAT(run.out, HasSubstr("Looked at D_r, which the others did not: ssd."));
+    const nlohmann::json results = nlohmann::json::parse(read_text(folder_.path("run/results.json")));
+    EXPECT_EQ(results.at(0).at("data"), "");
+    EXPECT_EQ(results.at(1).at("data"), "D_f");
+    EXPECT_EQ(results.at(2).at("data"), "D_f + D_r");
+    EXPECT_EQ(nlohmann::json::parse(read_text(folder_.path("run/config.json"))).at("retain-train-limit"), 8);
+    std::string all;
+    for (int i = 0; i < 64; ++i) all += std::to_string(i) + "\n";
+    write("all", all);
+    const Arguments everything{"--forget", "indices:all", "--out", "none"};
+    expect_refusal(unlearn() + everything + Arguments{"--methods", "neggrad,ssd"},
+                   "method ssd looks at D_r, and every training image is to be forgotten");
+    EXPECT_FALSE(std::filesystem::exists(folder_.path("none/before.json")));
+}
+
+TEST_F(Cli, RetrainingLeavesTheForgottenOut) {
+    const Arguments train{"train", "--data", "synthetic:0:64:64", "--model", "resnet8", "--epochs", "1",
+                          "--out", "again"};
+    ASSERT_EQ(lethe(train + Arguments{"--exclude", "random:0:24", "--validation", "0.5"}).code, 0);
+    const WeightFile weights = read_weights(folder_.path("again/weights.safetensors"));
+    EXPECT_EQ(weights.metadata.at("lethe.trained_without"), "random:0:24");
+    // Half of 64 are held out, whoever is excluded; 24 of 64 are neither.
+    const nlohmann::json results = nlohmann::json::parse(read_text(folder_.path("again/results.json")));
+    const std::string all = results.dump();
+    const std::string trained = weights.metadata.at("lethe.trained_images");
+    EXPECT_LT(std::stoi(trained), 32) << trained;
+    EXPECT_GT(std::stoi(trained), 8) << trained;
+    expect_refusal(train + Arguments{"--exclude", "misclassified:3"}, "no model yet");
+    expect_refusal(train + Arguments{"--exclude", "random:0:64"}, "leaves no image to train on");
 }
 
 TEST_F(Cli, ConvertedWeightsGiveTheSameLogitsForAnyThreadCount) {

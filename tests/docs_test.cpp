@@ -60,7 +60,9 @@ TEST(Guide, TellsEveryMethod) {
     const std::string page = text_of(root / "docs/methods.md");
     for (const Method& method : methods()) {
         EXPECT_THAT(guide, HasSubstr("`" + method.name + "`"));
-        if (method.make != nullptr) EXPECT_THAT(page, HasSubstr("`" + method.name + "`"));
+        if (method.make != nullptr) {
+            EXPECT_THAT(page, HasSubstr("`" + method.name + "`"));
+        }
     }
 }
 

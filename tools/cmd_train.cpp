@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 
 #include "data/file.h"
+#include "data/split.h"
 #include "data/weights.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
@@ -49,6 +51,8 @@ public:
         option("validation", validation,
                "images evaluated after epochs: a number of training images, or a share below 1, that are held out; "
                "own, those that the dataset has; 0, the test images");
+        option("exclude", exclude,
+               "training images to leave out, as --forget of lethe unlearn: the model that never saw them");
         option("evaluate-every", options.evaluate_every, "epochs between evaluations; the last is always evaluated");
         option("keep", keep, "what weights.safetensors holds: the last weights or the best evaluated ones")
             ->check(CLI::IsMember({"last", "best"}));
@@ -71,6 +75,7 @@ private:
     Images load_images(const ModelSpec& spec) const;
     ModelSpec model_spec() const;
     TrainData choose_data(const Images& images) const;
+    void leave_out_excluded(TrainData& data) const;
     const char* evaluated() const { return validates() ? "validation" : "test"; }
     bool validates() const { return validation != "0" && !validation.empty(); }
     void train_model(Model& model, const TrainData& data, const RunDirectory& directory);
@@ -79,7 +84,7 @@ private:
     void write_model(const Model& model, const std::filesystem::path& path) const;
     int report(Model& model, const TrainData& data, const Dataset& test, const RunDirectory& directory);
 
-    std::string recipe, out = "runs/train", keep = "last", validation = "0";
+    std::string recipe, out = "runs/train", keep = "last", validation = "0", exclude;
     double checkpoint_seconds = 5;
     TrainOptions options;
     std::map<std::string, std::string> manifest;
@@ -156,6 +161,23 @@ TrainData TrainCommand::choose_data(const Images& images) const {
             .indices = std::move(parts.train),
             .evaluation = &train,
             .evaluation_indices = std::move(parts.validation)};
+}
+
+// They are neither trained on nor held out for validation.
+void TrainCommand::leave_out_excluded(TrainData& data) const {
+    if (exclude.empty()) return;
+    check(!exclude.starts_with("misclassified"), "train: exclude is ", exclude,
+          "; there is no model yet that could misclassify images");
+    std::vector<int64_t> excluded = select_forget_set(exclude, data.train);
+    std::sort(excluded.begin(), excluded.end());
+    const auto leave_out = [&](std::vector<int64_t>& indices) {
+        std::erase_if(indices,
+                      [&](int64_t index) { return std::binary_search(excluded.begin(), excluded.end(), index); });
+    };
+    if (data.indices.empty()) data.indices = all_indices(data.train);
+    leave_out(data.indices);
+    if (data.evaluation == &data.train) leave_out(data.evaluation_indices);
+    check(!data.indices.empty(), "train: exclude is ", exclude, ", which leaves no image to train on");
 }
 
 // Saves checkpoints now and then: not more often than asked for, and never in more than a 20th of the time.
@@ -271,7 +293,8 @@ int TrainCommand::run() {
     ModelSpec spec = model_spec();
     const Images images = load_images(spec);
     const Dataset& train = images.train;
-    const TrainData data = choose_data(images);
+    TrainData data = choose_data(images);
+    leave_out_excluded(data);
     spec.classes = train.classes();
     if (train.height == train.width) spec.image_size = train.height;
     spec.transform = train.loader ? describe(train.loader->transform()) : "none";
@@ -284,6 +307,7 @@ int TrainCommand::run() {
     manifest["lethe.trained_on_sha256"] = train.hash();
     manifest["lethe.trained_images"] =
         concat(data.indices.empty() ? train.size() : data.indices.size(), " of ", train.size(), " of the train split");
+    if (!exclude.empty()) manifest["lethe.trained_without"] = exclude;
     say(concat(device_line(), "; ", spec.arch, " on ", data.indices.empty() ? train.size() : data.indices.size(),
                " images of ", data_source));
     if (!directory.has(weights_file_name)) train_model(model, data, directory);  // it is written last
