@@ -24,7 +24,7 @@ public:
         out = "runs/continual";
         input_options();
         list_option("request", asked,
-                    std::string("D_f of the next request, as often as there are requests: ") + forget_forms)
+                    "D_f of the next request, as often as there are requests, in the forms of lethe unlearn --forget")
             ->type_name("SPEC");
         option("request-file", request_file, "requests after those, one to a line, '#' starts a comment")
             ->type_name("FILE");
@@ -41,8 +41,7 @@ protected:
     int run() override;
 
 private:
-    // Keys that `lethe unlearn` does not have, and that may differ when a sequence is continued: what was asked is
-    // compared itself.
+    // Those that `lethe unlearn` does not have.
     static const std::vector<std::string>& own_keys() {
         static const std::vector<std::string> keys{"request", "request-file", "requests",       "k",
                                                    "method",  "again",        "stop-on-failure"};
@@ -64,6 +63,7 @@ private:
     bool again = false, stop_on_failure = false;
 };
 
+// When a sequence is continued; the images of its requests are compared themselves.
 std::vector<std::string> ContinualCommand::keys_that_may_differ() const {
     std::vector<std::string> keys = free_keys();
     keys.insert(keys.end(), {"request", "request-file", "requests", "k", "stop-on-failure"});
@@ -173,14 +173,15 @@ RequestResult ContinualCommand::answer(UnlearnInputs& inputs, const std::vector<
     if (!result.finite) return result;
     go_on_from(inputs, result, directory);
     const std::unique_ptr<Model> twin = fold_batchnorm(*inputs.model);
-    reporter.begin("earlier requests", static_cast<int64_t>(number), "requests");
     result.own = look_again(*twin, inputs.train, request, seed);
+    if (number == 0) return result;
+    reporter.begin("earlier requests", static_cast<int64_t>(number), "requests");
+    int64_t recognised = 0;
     for (std::size_t i = 0; i < number; ++i) {
         result.earlier.push_back(look_again(*twin, inputs.train, requests[i], seed));
+        recognised += result.earlier.back().accuracy().correct;
         reporter.progress(static_cast<int64_t>(i) + 1, "");
     }
-    int64_t recognised = 0;
-    for (const Recheck& check : result.earlier) recognised += check.accuracy().correct;
     reporter.end(concat(recognised, " of ", images_of(requests, number).size(), " images recognised again"));
     return result;
 }
