@@ -362,8 +362,8 @@ TEST_F(Scenarios, HoldingEarlierSetsDownForgetsTheirUnion) {
 }
 
 TEST_F(Scenarios, AFailureIsAResultUnlessItIsToEndTheSequence) {
-    const Arguments hopeless{"--request", "random:0:9", "--request",   "class:star:1",
-                             "--lr",      "1e-9",       "--max-steps", "1"};
+    const Arguments hopeless{
+        "--request", "images:0,1,2,3,4,5,6,7,8", "--request", "images:9", "--lr", "1e-9", "--max-steps", "1"};
     const ProgramResult stopped = lethe(continual("c") + hopeless + Arguments{"--stop-on-failure"});
     EXPECT_EQ(stopped.code, 3) << stopped.err;
     EXPECT_EQ(json("c/continual.json").at("requests").size(), 1u);
