@@ -113,6 +113,72 @@ std::string table_line(const std::vector<std::string>& cells) {
     return line + "\n";
 }
 
+// The picture: requests down, time across, a square for each count.
+class CountSquare {
+public:
+    explicit CountSquare(const ContinualRecord& record)
+        : record_(record),
+          first_(std::max(0, static_cast<int>(record.requests.size()) - most)),
+          shown_(static_cast<int>(record.requests.size()) - first_),
+          canvas_(std::max(left + (shown_ + 1) * side + 20, 640), top + (shown_ + 2) * side + 20) {}
+
+    void write(const std::filesystem::path& path) {
+        canvas_.text(15, 14, concat("Recognised of each request, ", record_.method, record_.again ? ", all held" : ""),
+                     ink, 2);
+        canvas_.text(15, 46, "grey: before its turn; then after its request and every later one", soft);
+        row_title(-1, "after request");
+        row_title(shown_, "D_r, percent");
+        row_title(shown_ + 1, "D_test, percent");
+        centred(0, -1, first_ == 0 ? "none" : record_.requests[static_cast<std::size_t>(first_) - 1].request.name);
+        if (first_ == 0) accuracies(0, record_.retain_before, record_.test_before);
+        for (int i = 0; i < shown_; ++i) request(i, record_.requests[static_cast<std::size_t>(first_ + i)]);
+        canvas_.write_png(path);
+    }
+
+private:
+    static constexpr int left = 120, top = 92, side = 46;  // pixels
+    static constexpr int most = 100;                       // requests, the last ones: a picture is for looking at
+    static constexpr Colour ink{40, 40, 40}, soft{120, 120, 120}, border{225, 225, 225};
+    static constexpr Colour grey{190, 190, 190}, vermilion{213, 94, 0};  // Okabe and Ito's, colour-blind safe
+
+    void row_title(int row, const std::string& text) { canvas_.text(15, top + row * side + side / 2 - 4, text, ink); }
+    void centred(int column, int row, const std::string& text) {
+        canvas_.text(left + column * side + (side - Canvas::text_width(text)) / 2, top + row * side + side / 2 - 4,
+                     text, ink);
+    }
+    // White where none is recognised, `full` where all are.
+    void cell(int column, int row, const Accuracy& seen, Colour full) {
+        const double share = seen.percent() / 100;
+        Colour colour{};
+        for (std::size_t i = 0; i < 3; ++i)
+            colour[i] = static_cast<uint8_t>(std::lround(255 - share * (255 - full[i])));
+        const int x = left + column * side, y = top + row * side;
+        canvas_.rectangle(x, y, side - 1, side - 1, border);
+        canvas_.rectangle(x + 1, y + 1, side - 3, side - 3, colour);
+        centred(column, row, count_text(seen));
+    }
+    void accuracies(int column, const Accuracy& retain, const Accuracy& test) {
+        for (const auto& [row, accuracy] : {std::pair(shown_, retain), std::pair(shown_ + 1, test)}) {
+            char text[16];
+            std::snprintf(text, sizeof text, "%.1f", accuracy.percent());
+            centred(column, row, text);
+        }
+    }
+    void request(int i, const RequestResult& result) {
+        row_title(i, "request " + result.request.name);
+        centred(i + 1, -1, result.request.name);
+        cell(i, i, result.forget_before, grey);
+        cell(i + 1, i, result.own.accuracy(), vermilion);
+        for (std::size_t row = static_cast<std::size_t>(first_); row < result.earlier.size(); ++row)
+            cell(i + 1, static_cast<int>(row) - first_, result.earlier[row].accuracy(), vermilion);
+        accuracies(i + 1, result.retain, result.test);
+    }
+
+    const ContinualRecord& record_;
+    const int first_, shown_;  // the first request in the picture, and how many there are
+    Canvas canvas_;
+};
+
 }  // namespace
 
 void check_disjoint(const std::vector<ForgetRequest>& requests) {
@@ -213,54 +279,7 @@ std::string continual_table(const ContinualRecord& record) {
 }
 
 void write_continual_picture(const std::filesystem::path& path, const ContinualRecord& record) {
-    constexpr int left = 120, top = 92, side = 46, most = 300;  // pixels; a canvas has no room for more requests
-    constexpr Colour ink{40, 40, 40}, soft{120, 120, 120}, grid{225, 225, 225};
-    const auto count = static_cast<int>(record.requests.size());
-    const int first = std::max(0, count - most), shown = count - first;
-    Canvas canvas(std::max(left + (shown + 1) * side + 20, 640), top + (shown + 2) * side + 20);
-    const auto centred = [&](int column, int row, const std::string& text, Colour colour) {
-        canvas.text(left + column * side + (side - Canvas::text_width(text)) / 2, top + row * side + side / 2 - 4, text,
-                    colour);
-    };
-    // White where none is recognised, darker the more are.
-    const auto cell = [&](int column, int row, const Accuracy& seen, bool before) {
-        const double share = seen.total > 0 ? static_cast<double>(seen.correct) / static_cast<double>(seen.total) : 0;
-        const Colour full = before ? Colour{190, 190, 190} : Colour{213, 94, 0};  // Okabe and Ito's vermilion
-        Colour colour{};
-        for (std::size_t i = 0; i < 3; ++i)
-            colour[i] = static_cast<uint8_t>(std::lround(255 - share * (255 - full[i])));
-        canvas.rectangle(left + column * side, top + row * side, side - 1, side - 1, grid);
-        canvas.rectangle(left + column * side + 1, top + row * side + 1, side - 3, side - 3, colour);
-        centred(column, row, count_text(seen), ink);
-    };
-    canvas.text(15, 14, concat("Recognised of each request, ", record.method, record.again ? ", all held" : ""), ink,
-                2);
-    canvas.text(15, 46, "grey: before its turn; then after its request and every later one", soft);
-    canvas.text(15, top - 22, "after request", ink);
-    centred(0, -1, "none", ink);
-    const auto accuracies = [&](int column, const Accuracy& retain, const Accuracy& test) {
-        const auto short_percent = [](const Accuracy& accuracy) {
-            char text[16];
-            std::snprintf(text, sizeof text, "%.1f", accuracy.percent());
-            return std::string(text);
-        };
-        centred(column, shown, short_percent(retain), ink);
-        centred(column, shown + 1, short_percent(test), ink);
-    };
-    for (int i = 0; i < shown; ++i) {
-        const RequestResult& result = record.requests[static_cast<std::size_t>(first + i)];
-        canvas.text(15, top + i * side + side / 2 - 4, "request " + result.request.name, ink);
-        centred(i + 1, -1, result.request.name, ink);
-        cell(i, i, result.forget_before, true);
-        cell(i + 1, i, result.own.accuracy(), false);
-        for (std::size_t row = static_cast<std::size_t>(first); row < result.earlier.size(); ++row)
-            cell(i + 1, static_cast<int>(row) - first, result.earlier[row].accuracy(), false);
-        accuracies(i + 1, result.retain, result.test);
-    }
-    if (first == 0) accuracies(0, record.retain_before, record.test_before);
-    canvas.text(15, top + shown * side + side / 2 - 4, "D_r, percent", ink);
-    canvas.text(15, top + (shown + 1) * side + side / 2 - 4, "D_test, percent", ink);
-    canvas.write_png(path);
+    CountSquare(record).write(path);
 }
 
 }  // namespace lethe
