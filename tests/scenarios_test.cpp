@@ -370,6 +370,8 @@ TEST_F(Scenarios, AFailureIsAResultUnlessItIsToEndTheSequence) {
     EXPECT_THAT(stopped.out, HasSubstr("request 2 was not begun: request 1 ended as not-forgotten"));
     EXPECT_EQ(lethe(continual("c") + hopeless).code, 3);
     EXPECT_EQ(json("c/continual.json").at("requests").size(), 2u);
+    EXPECT_EQ(lethe({"continual", "--config", "c/config.json", "--out", "d"}).code, 3);
+    EXPECT_EQ(record("d"), record("c")) << "config.json holds the list of requests";
 }
 
 TEST_F(Scenarios, RequestsThatMakeNoSenseAreRefused) {
@@ -384,6 +386,9 @@ TEST_F(Scenarios, RequestsThatMakeNoSenseAreRefused) {
     expect_error(continual("c") + Arguments{"--request", "test:images:1"}, "only training images");
     expect_error(continual("c") + Arguments{"--request", "images:1", "--method", "adv,imp"}, "one method");
     expect_error(continual("c") + Arguments{"--request", "images:1", "--relabel", "true"}, "lethe unlearn");
+    write_text(folder_.path("list.json"), R"({"method": ["adv", "imp"]})");
+    expect_error(continual("c") + Arguments{"--request", "images:1", "--config", "list.json"},
+                 "method must be a string");
     EXPECT_FALSE(fs::exists(folder_.path("c")));
 }
 

@@ -244,7 +244,8 @@ std::vector<std::string> options_from(const CLI::App& command, const std::string
         }
         check(key != "config" && command.get_option_no_throw("--" + key) != nullptr, "config ", file, ": unknown key '",
               key, "'; ", command.get_name(), " knows: ", known_options(command));
-        for (const Json& item : value.is_array() ? value : Json::array({value})) {
+        const bool is_list = value.is_array() && command.get_option("--" + key)->get_expected_max() > 1;
+        for (const Json& item : is_list ? value : Json::array({value})) {
             const std::string text = text_of(item, concat("config ", file, ": ", key));
             if (item.is_string() && text.empty()) continue;  // an empty string is "not given"
             options.push_back("--" + key + "=" + text);
