@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "data/file.h"
@@ -14,7 +15,14 @@
 namespace lethe {
 namespace {
 
-constexpr const char* forms = "torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], indices:FILE or misclassified[:K]";
+constexpr const char* forms =
+    "torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], images:I,J,..., indices:FILE, misclassified[:K] or "
+    "misclassified:SEED:K, and test: before any of them";
+constexpr std::string_view test_prefix = "test:";
+
+std::string set_name(const Dataset& data) {
+    return concat("the ", data.split == Split::train ? "training" : name(data.split), " set");
+}
 
 std::optional<int64_t> integer(const std::string& text) {
     int64_t value = 0;
@@ -33,31 +41,33 @@ std::size_t parse_count(const std::string& text, const std::string& k, std::size
     return static_cast<std::size_t>(*count);
 }
 
-// "SEED:K" of a random selection among `size` images.
+// "SEED:K" of a random selection among `size` images of the set `of`.
 struct SeedAndCount {
     int64_t seed;
     std::size_t count;
 };
 
-SeedAndCount parse_seed_and_count(const std::string& text, const std::string& rest, int64_t size, int64_t max_seed) {
+SeedAndCount parse_seed_and_count(const std::string& text, const std::string& rest, int64_t size, const std::string& of,
+                                  int64_t max_seed = std::numeric_limits<int64_t>::max()) {
     const std::size_t colon = rest.find(':');
     check(colon != std::string::npos, "forget set '", text, "': SEED:K is needed after the first colon");
     const auto seed = integer(rest.substr(0, colon));
     check(seed.has_value() && *seed >= 0 && *seed <= max_seed, "forget set '", text, "': the seed must be 0 to ",
           max_seed);
-    return {*seed, parse_count(text, rest.substr(colon + 1), static_cast<std::size_t>(size), "the training set")};
+    return {*seed, parse_count(text, rest.substr(colon + 1), static_cast<std::size_t>(size), of)};
 }
 
-std::vector<int64_t> select_torch_randperm(const std::string& text, const std::string& rest, const Dataset& train) {
-    const auto [seed, count] = parse_seed_and_count(text, rest, train.size(), std::numeric_limits<uint32_t>::max());
-    std::vector<int64_t> chosen = torch_randperm(static_cast<uint32_t>(seed), train.size());
+std::vector<int64_t> select_torch_randperm(const std::string& text, const std::string& rest, const Dataset& data) {
+    const auto [seed, count] =
+        parse_seed_and_count(text, rest, data.size(), set_name(data), std::numeric_limits<uint32_t>::max());
+    std::vector<int64_t> chosen = torch_randperm(static_cast<uint32_t>(seed), data.size());
     chosen.resize(count);
     return chosen;
 }
 
-std::vector<int64_t> select_random(const std::string& text, const std::string& rest, const Dataset& train) {
-    const auto [seed, count] = parse_seed_and_count(text, rest, train.size(), std::numeric_limits<int64_t>::max());
-    std::vector<int64_t> chosen = Random(static_cast<uint64_t>(seed), Purpose::select).permutation(train.size(), 0);
+std::vector<int64_t> select_random(const std::string& text, const std::string& rest, const Dataset& data) {
+    const auto [seed, count] = parse_seed_and_count(text, rest, data.size(), set_name(data));
+    std::vector<int64_t> chosen = Random(static_cast<uint64_t>(seed), Purpose::select).permutation(data.size(), 0);
     chosen.resize(count);
     return chosen;
 }
@@ -87,7 +97,7 @@ std::vector<int64_t> select_class(const std::string& text, const std::string& re
     std::vector<int64_t> chosen;
     for (int64_t i = 0; i < train.size(); ++i)
         if (train.labels[static_cast<std::size_t>(i)] == *index) chosen.push_back(i);
-    check(!chosen.empty(), "forget set '", text, "': the training set has no image of class ", name);
+    check(!chosen.empty(), "forget set '", text, "': ", set_name(train), " has no image of class ", name);
     if (name != rest) chosen.resize(parse_count(text, k, chosen.size(), "class " + name));
     return chosen;
 }
@@ -100,50 +110,99 @@ std::string bare(std::string line) {
     return line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
 }
 
-std::vector<int64_t> select_indices(const std::string& path, const Dataset& train) {
+// Indices named one by one; `where` begins the sentence about one that is wrong.
+class NamedIndices {
+public:
+    explicit NamedIndices(const Dataset& data) : data_(data), taken_(data.labels.size()) {}
+
+    void add(const std::string& item, const std::string& where) {
+        const auto index = integer(item);
+        check(index.has_value(), where, ": '", item.substr(0, 60), "' is not an image index");
+        check(*index >= 0 && *index < data_.size(), where, ": index ", *index, " is outside ", set_name(data_), " of ",
+              data_.size(), " images");
+        check(!taken_[static_cast<std::size_t>(*index)], where, ": index ", *index, " is there twice");
+        taken_[static_cast<std::size_t>(*index)] = true;
+        chosen_.push_back(*index);
+    }
+    const std::vector<int64_t>& chosen() const { return chosen_; }
+
+private:
+    const Dataset& data_;
+    std::vector<bool> taken_;
+    std::vector<int64_t> chosen_;
+};
+
+std::vector<int64_t> select_images(const std::string& list, const Dataset& data) {
+    NamedIndices indices(data);
+    std::istringstream items(list + ",");
+    for (std::string item; std::getline(items, item, ',');) indices.add(item, "forget set images");
+    return indices.chosen();
+}
+
+std::vector<int64_t> select_indices(const std::string& path, const Dataset& data) {
+    NamedIndices indices(data);
     std::istringstream lines(read_text(path));
-    std::vector<int64_t> chosen;
-    std::vector<bool> taken(train.labels.size());
     std::string line;
     for (int64_t number = 1; std::getline(lines, line); ++number) {
         line = bare(line);
-        if (line.empty()) continue;
-        const auto index = integer(line);
-        check(index.has_value(), path, ":", number, ": '", line.substr(0, 60), "' is not an image index");
-        check(*index >= 0 && *index < train.size(), path, ":", number, ": index ", *index,
-              " is outside the training set of ", train.size(), " images");
-        check(!taken[static_cast<std::size_t>(*index)], path, ":", number, ": index ", *index, " is there twice");
-        taken[static_cast<std::size_t>(*index)] = true;
-        chosen.push_back(*index);
+        if (!line.empty()) indices.add(line, concat(path, ":", number));
     }
-    check(!chosen.empty(), path, ": names no image; one index per line is needed");
-    return chosen;
+    check(!indices.chosen().empty(), path, ": names no image; one index per line is needed");
+    return indices.chosen();
 }
 
-std::vector<int64_t> select_misclassified(const std::string& text, const std::optional<std::string>& k,
+// Nothing, K or SEED:K after the colon.
+std::vector<int64_t> select_misclassified(const std::string& text, const std::optional<std::string>& rest,
+                                          const Dataset& data,
                                           const std::function<std::vector<int64_t>()>& misclassified) {
+    constexpr const char* of = "the set of misclassified images";
     check(static_cast<bool>(misclassified), "forget set '", text, "': a model is needed to find misclassified images");
-    std::vector<int64_t> chosen = misclassified();
-    check(!chosen.empty(), "forget set '", text, "': the model classifies every training image correctly");
-    if (k) chosen.resize(parse_count(text, *k, chosen.size(), "the set of misclassified images"));
+    const std::vector<int64_t> wrong = misclassified();
+    const auto size = static_cast<int64_t>(wrong.size());
+    check(size > 0, "forget set '", text, "': the model classifies every image of ", set_name(data), " correctly");
+    std::vector<int64_t> chosen = wrong;
+    if (rest && rest->find(':') != std::string::npos) {
+        const auto [seed, count] = parse_seed_and_count(text, *rest, size, of);
+        constexpr uint64_t stream = 1;  // not that of select_random()
+        std::vector<int64_t> order = Random(static_cast<uint64_t>(seed), Purpose::select).permutation(size, stream);
+        chosen.resize(count);
+        for (std::size_t i = 0; i < count; ++i) chosen[i] = wrong[static_cast<std::size_t>(order[i])];
+    } else if (rest) {
+        chosen.resize(parse_count(text, *rest, wrong.size(), of));
+    }
     return chosen;
 }
 
 }  // namespace
 
-std::vector<int64_t> select_forget_set(const std::string& text, const Dataset& train,
+Split forget_split(const std::string& text) { return text.starts_with(test_prefix) ? Split::test : Split::train; }
+
+std::vector<int64_t> select_forget_set(const std::string& text, const Dataset& data,
                                        const std::function<std::vector<int64_t>()>& misclassified) {
-    const std::size_t colon = text.find(':');
-    const std::string form = text.substr(0, colon);
+    std::string expression = text;
+    if (forget_split(text) == Split::test) {
+        check(data.split == Split::test, "forget set '", text, "' is of the test set, and ", name(data.split),
+              " images are what is asked for here");
+        expression.erase(0, test_prefix.size());
+    }
+    const std::size_t colon = expression.find(':');
+    const std::string form = expression.substr(0, colon);
     const bool has_rest = colon != std::string::npos;
-    const std::string rest = has_rest ? text.substr(colon + 1) : "";
+    const std::string rest = has_rest ? expression.substr(colon + 1) : "";
     if (form == "misclassified")
-        return select_misclassified(text, has_rest ? std::optional(rest) : std::nullopt, misclassified);
-    if (form == "torch-randperm" && has_rest) return select_torch_randperm(text, rest, train);
-    if (form == "random" && has_rest) return select_random(text, rest, train);
-    if (form == "class" && has_rest) return select_class(text, rest, train);
-    if (form == "indices" && has_rest) return select_indices(rest, train);
+        return select_misclassified(text, has_rest ? std::optional(rest) : std::nullopt, data, misclassified);
+    if (form == "torch-randperm" && has_rest) return select_torch_randperm(text, rest, data);
+    if (form == "random" && has_rest) return select_random(text, rest, data);
+    if (form == "class" && has_rest) return select_class(text, rest, data);
+    if (form == "images" && has_rest) return select_images(rest, data);
+    if (form == "indices" && has_rest) return select_indices(rest, data);
     fail("forget set '", text, "': unknown form; known are ", forms);
+}
+
+std::string images_expression(const std::vector<int64_t>& indices) {
+    std::string text = "images:";
+    for (std::size_t i = 0; i < indices.size(); ++i) text += concat(i > 0 ? "," : "", indices[i]);
+    return text;
 }
 
 std::vector<int64_t> evenly_spread(const std::vector<int64_t>& indices, int64_t limit) {

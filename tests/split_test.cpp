@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "data/file.h"
@@ -119,8 +120,47 @@ TEST(Split, MisclassifiedAsksTheModel) {
     EXPECT_THAT(error("misclassified:4", wrong), HasSubstr("the set of misclassified images has only 3"));
     EXPECT_THAT(error("misclassified:0", wrong), HasSubstr("at least 1"));
     EXPECT_THAT(error("misclassified:", wrong), HasSubstr("'' is not a number"));
-    EXPECT_THAT(error("misclassified", none), HasSubstr("classifies every training image correctly"));
+    EXPECT_THAT(error("misclassified", none), HasSubstr("classifies every image of the training set correctly"));
     EXPECT_THAT(error_for("misclassified"), HasSubstr("a model is needed"));
+}
+
+TEST(Split, MisclassifiedMayBeDrawn) {
+    std::vector<int64_t> wrong(50);
+    std::iota(wrong.begin(), wrong.end(), int64_t{100});
+    const auto draw = [&](const std::string& text) { return select_forget_set(text, toy(200), [&] { return wrong; }); };
+    const auto many = draw("misclassified:3:20"), few = draw("misclassified:3:5");
+    EXPECT_TRUE(std::equal(few.begin(), few.end(), many.begin()));
+    EXPECT_NE(draw("misclassified:4:5"), few);
+    EXPECT_NE(few, draw("misclassified:5")) << "the first, not drawn";
+    EXPECT_EQ(std::set<int64_t>(many.begin(), many.end()).size(), 20u);
+    for (const int64_t image : many) EXPECT_TRUE(image >= 100 && image < 150) << image;
+    EXPECT_THAT(error_of([&] { draw("misclassified:0:51"); }), HasSubstr("misclassified images has only 50"));
+    EXPECT_THAT(error_of([&] { draw("misclassified:x:5"); }), HasSubstr("the seed must be"));
+}
+
+TEST(Split, ImagesAreListed) {
+    EXPECT_THAT(select_forget_set("images:7,0,3", toy(9)), ElementsAre(7, 0, 3));
+    EXPECT_EQ(images_expression({7, 0, 3}), "images:7,0,3");
+    EXPECT_THAT(error_for("images:"), HasSubstr("'' is not an image index"));
+    EXPECT_THAT(error_for("images:1,"), HasSubstr("'' is not an image index"));
+    EXPECT_THAT(error_for("images:1,two"), HasSubstr("'two' is not an image index"));
+    EXPECT_THAT(error_for("images:1,9"), HasSubstr("index 9 is outside the training set of 9 images"));
+    EXPECT_THAT(error_for("images:1,1"), HasSubstr("index 1 is there twice"));
+}
+
+TEST(Split, TestImagesAreNamedAsSuch) {
+    Dataset test = toy(9);
+    test.split = Split::test;
+    EXPECT_EQ(forget_split("test:images:1"), Split::test);
+    EXPECT_EQ(forget_split("class:test:images"), Split::train);
+    EXPECT_THAT(select_forget_set("test:images:4,2", test), ElementsAre(4, 2));
+    EXPECT_THAT(select_forget_set("test:class:dog:2", test), ElementsAre(1, 4));
+    EXPECT_EQ(select_forget_set("test:random:7:3", test), select_forget_set("random:7:3", test));
+    EXPECT_THAT(select_forget_set("test:misclassified:1", test, [] { return std::vector<int64_t>{8}; }),
+                ElementsAre(8));
+    EXPECT_THAT(error_for("test:images:1"), HasSubstr("is of the test set, and train images"));
+    EXPECT_THAT(error_of([&] { select_forget_set("test:random:0:10", test); }), HasSubstr("the test set has only 9"));
+    EXPECT_THAT(error_of([&] { select_forget_set("test:test:random:0:1", test); }), HasSubstr("unknown form"));
 }
 
 TEST(Split, ComplementIsTheRestInOrder) {

@@ -142,6 +142,8 @@ std::vector<int64_t> MeasureCommand::forgotten_by_run(const Dataset& train) cons
     try {
         check(inputs.at("weights_sha256") == weights_hash, "measure: ", weights_file, " is not the file that ",
               run_folder, " began with: it has another hash");
+        check(set.at("split") == name(Split::train), "measure: ", run_folder,
+              " has corrected test images; the metrics are about training images that were forgotten");
         for (const Json& image : set.at("images")) {
             const int64_t index = image.at("index");
             check(index >= 0 && index < train.size() && image.at("sha256") == sha256(train.image_bytes(index)),

@@ -45,6 +45,11 @@ CLI::Option* Command::flag(const std::string& name, bool& value, const std::stri
     return app_->add_flag("--" + name, value, help)->take_last();
 }
 
+CLI::Option* Command::list_option(const std::string& name, std::vector<std::string>& values, const std::string& help) {
+    resolved_.emplace_back(name, [&values] { return Json(values); });
+    return app_->add_option("--" + name, values, help)->allow_extra_args(false);
+}
+
 int Command::start() {
     set_threads(threads);
     choose_device();
@@ -239,9 +244,12 @@ std::vector<std::string> options_from(const CLI::App& command, const std::string
         }
         check(key != "config" && command.get_option_no_throw("--" + key) != nullptr, "config ", file, ": unknown key '",
               key, "'; ", command.get_name(), " knows: ", known_options(command));
-        const std::string text = text_of(value, concat("config ", file, ": ", key));
-        if (value.is_string() && text.empty()) continue;  // an empty string is "not given"
-        options.push_back("--" + key + "=" + text);
+        const bool is_list = value.is_array() && command.get_option("--" + key)->get_expected_max() > 1;
+        for (const Json& item : is_list ? value : Json::array({value})) {
+            const std::string text = text_of(item, concat("config ", file, ": ", key));
+            if (item.is_string() && text.empty()) continue;  // an empty string is "not given"
+            options.push_back("--" + key + "=" + text);
+        }
     }
     return options;
 }

@@ -49,6 +49,9 @@ protected:
     // --name, or "name": true in a configuration file.
     CLI::Option* flag(const std::string& name, bool& value, const std::string& help);
 
+    // --name VALUE, as often as there are values; a list in a configuration file, to which the command line adds.
+    CLI::Option* list_option(const std::string& name, std::vector<std::string>& values, const std::string& help);
+
     void model_options(bool required);
     void transform_option(const std::string& fallback);  // what the help says is taken without it
     void data_options(const std::string& help);
@@ -114,6 +117,7 @@ std::unique_ptr<Command> make_eval(CLI::App& root);
 std::unique_ptr<Command> make_attack(CLI::App& root);
 std::unique_ptr<Command> make_importance(CLI::App& root);
 std::unique_ptr<Command> make_unlearn(CLI::App& root);
+std::unique_ptr<Command> make_continual(CLI::App& root);
 std::unique_ptr<Command> make_audit(CLI::App& root);
 std::unique_ptr<Command> make_experiment(CLI::App& root);
 std::unique_ptr<Command> make_measure(CLI::App& root);

@@ -24,6 +24,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_attack(root));
     commands.push_back(make_importance(root));
     commands.push_back(make_unlearn(root));
+    commands.push_back(make_continual(root));
     commands.push_back(make_audit(root));
     commands.push_back(make_experiment(root));
     commands.push_back(make_measure(root));

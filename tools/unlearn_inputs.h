@@ -18,6 +18,9 @@ struct UnlearnInputs {
     RunOptions options;
     Json config;  // of config.json, without the command's name
     Json inputs;  // of inputs.json
+
+    // The images that a forget-set expression selects; `model` is asked for misclassified ones.
+    std::vector<int64_t> select(const std::string& expression) const;
 };
 
 // Loads what `lethe unlearn` would with these arguments ("--config", FILE, "--data", ...). Nothing is written. Throws

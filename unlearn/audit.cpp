@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "data/file.h"
 #include "data/image_file.h"
@@ -77,7 +78,8 @@ private:
     AuditReport& report_;
     Reporter& reporter_;
     double tolerance_ = 0;
-    std::vector<int64_t> forget_, retain_;
+    std::vector<int64_t> forget_;
+    std::optional<RunSets> sets_;  // once forget_ is known
     ForgetTask task_;
     std::vector<ImageView> views_before_;  // of D_f
     std::unique_ptr<Model> twin_;          // of the weights before
@@ -111,7 +113,7 @@ void Audit::execute() {
     views_before_ = views_of(predict(*twin_, task_.images), task_.labels);
     ask("before", "before.json: the weights before, evaluated again on D_f, D_r and D_test", step(&Audit::before));
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
-        task_.relabels = new_labels(*twin_, subject_.train, task_, options_);
+        task_.relabels = new_labels(*twin_, sets_->source, task_, options_);
     if (any([](const Method& method) { return method.needs_attack(); }))
         ask("attack",
             "adversarial.safetensors lies in the box and the ball; targets, predictions, hits and norms of attack.json "
@@ -163,22 +165,22 @@ void Audit::configuration(Findings& findings) {
 void Audit::forget_set(Findings& findings) {
     forget_ = subject_.select_forget_set();
     check(!forget_.empty(), "config.json selects no image to forget");
-    report_.forget_set = forget_set_json(subject_.train, forget_);
+    sets_.emplace(run_sets(subject_.train, subject_.test, forget_, options_));
+    report_.forget_set = forget_set_json(sets_->source, forget_);
     report_.forget_set["data"] = subject_.config.at("data");  // where it was when the run was made
     compare("forget_set.json", report_.forget_set, findings);
-    retain_ = retained_indices(forget_, subject_.train.size(), options_.retain_limit);
-    task_.images = subject_.train.images(forget_);
-    for (const int64_t index : forget_) task_.labels.push_back(subject_.train.labels[static_cast<std::size_t>(index)]);
+    task_.images = sets_->source.images(forget_);
+    for (const int64_t index : forget_) task_.labels.push_back(sets_->source.labels[static_cast<std::size_t>(index)]);
 }
 
 void Audit::evaluate_sets(Model& model, MethodResult& result) {
     const std::unique_ptr<Model> twin = fold_batchnorm(model);
-    const auto total = static_cast<int64_t>(retain_.size()) + subject_.test.size();
-    reporter_.begin("audit of " + result.method, total, "images");
-    result.forget = evaluate(*twin, subject_.train, forget_);
-    result.retain = evaluate(*twin, subject_.train, retain_, [&](int64_t done) { reporter_.progress(done, "D_r"); });
-    const auto retained = static_cast<int64_t>(retain_.size());
-    result.test = evaluate(*twin, subject_.test, all_indices(subject_.test),
+    const auto retained = static_cast<int64_t>(sets_->retain.size());
+    reporter_.begin("audit of " + result.method, retained + static_cast<int64_t>(sets_->test.size()), "images");
+    result.forget = evaluate(*twin, sets_->source, forget_);
+    result.retain =
+        evaluate(*twin, subject_.train, sets_->retain, [&](int64_t done) { reporter_.progress(done, "D_r"); });
+    result.test = evaluate(*twin, subject_.test, sets_->test,
                            [&](int64_t done) { reporter_.progress(retained + done, "D_test"); });
     reporter_.end(concat("D_f ", result.forget.accuracy.correct, "/", result.forget.accuracy.total, ", D_r ",
                          result.retain.accuracy.correct, "/", result.retain.accuracy.total, ", D_test ",
@@ -194,7 +196,8 @@ void Audit::before(Findings& findings) {
 
 void Audit::attack(Findings& findings) {
     const RowFile file(run_.file("adversarial.safetensors"));
-    const std::vector<int64_t> targets = attack_targets(task_.labels, subject_.model.spec().classes, options_);
+    const std::vector<int64_t> targets =
+        attack_targets(labels_to_leave(views_before_, task_.labels, options_), subject_.model.spec().classes, options_);
     const auto rows = static_cast<int64_t>(targets.size()), images = task_.images.dim(0);
     check(file.shape() == task_.images.shape().with_rows(rows), "adversarial.safetensors holds ", file.shape(),
           ", the run needs ", task_.images.shape().with_rows(rows));
@@ -307,7 +310,7 @@ void Audit::trace(const Method& method, const Outcome& outcome, AuditedMethod& a
 
 void Audit::evidence(const Outcome& outcome, const MethodResult& result, Findings& findings) {
     compare(result.method + "/dossier.json",
-            dossier_json(subject_.train, forget_, views_before_, outcome.views, outcome.steps), findings);
+            dossier_json(sets_->source, forget_, views_before_, outcome.views, outcome.steps), findings);
     compare(result.method + "/collateral.json",
             collateral_json({subject_.train, report_.before.retain, result.retain},
                             {subject_.test, report_.before.test, result.test}),
@@ -361,7 +364,7 @@ void Audit::pictures(Findings& findings) {
     std::vector<std::pair<std::string, std::vector<StepTrace>>> traces;
     for (const std::string& name : options_.methods)
         traces.emplace_back(name, read_trace(run_.file(name + "/trace.jsonl"), -1));
-    write_result_bars(scratch.path() / "results.png", result_bars(rows()));
+    write_result_bars(scratch.path() / "results.png", result_bars(rows()), options_.corrects());
     write_trace_chart(scratch.path() / "trace.png", traces, static_cast<int64_t>(forget_.size()));
     for (const char* name : {"results.png", "trace.png"})
         if (read_image(run_.file(name)).pixels != read_image(scratch.path() / name).pixels)

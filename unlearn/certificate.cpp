@@ -16,7 +16,7 @@ constexpr const char* html_file = "certificate.html";
 Json not_claimed() {
     return {
         "That the model never saw the images. \"Forgotten\" means that it no longer gives them their label (or, for a "
-        "relabel method, gives them the new one), by the criteria above and no others.",
+        "relabel method, gives them the new one; in a correction, their own), by the criteria above and no others.",
         "That their influence on the weights is gone, or that the model is what training without them would give.",
         "That nobody can tell that they were in the training set: membership inference was not measured.",
         "That the labels stay forgotten: images shifted, flipped, cropped or recoloured, other precisions, pruning and "
@@ -158,9 +158,10 @@ std::string Page::summary() const {
     int64_t forgotten = 0;
     const Json& methods = certificate_.at("methods");
     for (const Json& method : methods) forgotten += method.at("verdict") == name(Verdict::forgotten) ? 1 : 0;
+    const bool corrects = certificate_.at("data").at("corrects");
     return concat("<p class=\"lead\">", certificate_.at("forget_set").size(), " images; ", forgotten, " of ",
-                  methods.size(), " methods forgot them. Audited ", text_of(certificate_.at("time")),
-                  "; numbers compared ", text_of(certificate_.at("compared")),
+                  methods.size(), " methods ", corrects ? "corrected" : "forgot", " them. Audited ",
+                  text_of(certificate_.at("time")), "; numbers compared ", text_of(certificate_.at("compared")),
                   ".<br>SHA-256 of manifest.json: ", code(certificate_.at("manifest_sha256")), "</p>\n");
 }
 
@@ -187,7 +188,11 @@ std::string Page::methods() const {
 }
 
 std::string Page::forget_set() const {
-    std::string html = heading("Images forgotten (D_f)") + "<table>\n" + row({"index", "class", "SHA-256"}, "th");
+    const Json& data = certificate_.at("data");
+    std::string html =
+        heading(concat(data.at("corrects").get<bool>() ? "Images corrected" : "Images forgotten", " (D_f), of the ",
+                       data.at("forget_split") == "test" ? "test" : "training", " set")) +
+        "<table>\n" + row({"index", "class", "SHA-256"}, "th");
     for (const Json& image : certificate_.at("forget_set"))
         html += row({text_of(image.at("index")), text_of(image.at("class")), code(image.at("sha256"))});
     return html + "</table>\n";
@@ -223,7 +228,9 @@ Json make_certificate(const AuditReport& report, const AuditSubject& subject, co
             {"data",
              {{"source", subject.config.at("data")},
               {"train_sha256", subject.inputs.at("train_sha256")},
-              {"test_sha256", subject.inputs.at("test_sha256")}}},
+              {"test_sha256", subject.inputs.at("test_sha256")},
+              {"forget_split", name(subject.options.forget_split)},
+              {"corrects", subject.options.corrects()}}},
             {"forget_set", report.forget_set.at("images")},
             {"weights", weights},
             {"before", sets_json(report.before)},

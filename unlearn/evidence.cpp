@@ -83,17 +83,17 @@ Loss loss_of(bool before, const std::vector<StepTrace>& trace, std::size_t image
     }
 }
 
-Json dossier_json(const Dataset& train, const std::vector<int64_t>& forget, const std::vector<ImageView>& before,
+Json dossier_json(const Dataset& source, const std::vector<int64_t>& forget, const std::vector<ImageView>& before,
                   const std::vector<ImageView>& after, const std::vector<StepTrace>& trace) {
     check(before.size() == forget.size() && after.size() == forget.size(), "evidence: ", forget.size(),
           " images to forget have ", before.size(), " views before and ", after.size(), " after");
     Json images = Json::array();
     for (std::size_t i = 0; i < forget.size(); ++i) {
-        const int64_t label = train.labels[static_cast<std::size_t>(forget[i])];
+        const int64_t label = source.labels[static_cast<std::size_t>(forget[i])];
         const Loss loss = loss_of(before[i].predicted == label, trace, i, forget.size());
         images.push_back({{"index", forget[i]},
                           {"label", label},
-                          {"class", train.class_names[static_cast<std::size_t>(label)]},
+                          {"class", source.class_names[static_cast<std::size_t>(label)]},
                           {"before", to_json(before[i])},
                           {"after", to_json(after[i])},
                           {"first_lost", step_or_null(loss.first)},

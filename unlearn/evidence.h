@@ -35,8 +35,8 @@ struct Loss {
 // whose sets are of other sizes.
 Loss loss_of(bool before, const std::vector<StepTrace>& trace, std::size_t image, std::size_t images);
 
-// METHOD/dossier.json; views and `forget` in D_f's order, views against the true labels.
-Json dossier_json(const Dataset& train, const std::vector<int64_t>& forget, const std::vector<ImageView>& before,
+// METHOD/dossier.json; `source` is the set of D_f, views and `forget` in D_f's order, views against the true labels.
+Json dossier_json(const Dataset& source, const std::vector<int64_t>& forget, const std::vector<ImageView>& before,
                   const std::vector<ImageView>& after, const std::vector<StepTrace>& trace);
 
 // Images of one set that changed sides, ascending, from the ascending lists of those that are wrong.

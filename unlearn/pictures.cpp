@@ -92,15 +92,15 @@ void write_trace_chart(const std::filesystem::path& path,
     write_chart(path, {accuracy, margin});
 }
 
-void write_result_bars(const std::filesystem::path& path, const std::vector<ResultBars>& rows) {
+void write_result_bars(const std::filesystem::path& path, const std::vector<ResultBars>& rows, bool corrects) {
     constexpr int left = 150, bar = 14, gap = 3, group = 3 * (bar + gap) + 16, full = 560, top = 84;  // pixels
     constexpr Colour text{40, 40, 40}, grid{225, 225, 225};
     constexpr Colour forget{213, 94, 0}, retain{0, 114, 178}, test{0, 158, 115};  // Okabe and Ito's, colour-blind safe
     Canvas canvas(left + full + 90, top + static_cast<int>(rows.size()) * group + 30);
-    canvas.text(15, 14, "Still recognised, in percent", text, 2);
+    canvas.text(15, 14, corrects ? "Recognised, in percent" : "Still recognised, in percent", text, 2);
     int x = left;
-    for (const auto& [label, colour] :
-         {std::pair("D_f, to be forgotten", forget), std::pair("D_r, retained", retain), std::pair("D_test", test)}) {
+    for (const auto& [label, colour] : {std::pair(corrects ? "D_f, to be corrected" : "D_f, to be forgotten", forget),
+                                        std::pair("D_r, retained", retain), std::pair("D_test", test)}) {
         canvas.rectangle(x, 50, 12, 12, colour);
         canvas.text(x + 18, 52, label, text);
         x += 40 + Canvas::text_width(label);

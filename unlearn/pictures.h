@@ -23,11 +23,12 @@ void write_attack_sheet(const std::filesystem::path& path, const Tensor& origina
 void write_trace_chart(const std::filesystem::path& path,
                        const std::vector<std::pair<std::string, std::vector<StepTrace>>>& traces, int64_t forget_size);
 
-// One group of three bars per row, in percent: what is still recognised of D_f, D_r and D_test.
+// One group of three bars per row, in percent: what is recognised of D_f, D_r and D_test.
 struct ResultBars {
     std::string method;
     double forget = 0, retain = 0, test = 0;
 };
-void write_result_bars(const std::filesystem::path& path, const std::vector<ResultBars>& rows);
+// `corrects`: D_f is to be recognised, not to be forgotten.
+void write_result_bars(const std::filesystem::path& path, const std::vector<ResultBars>& rows, bool corrects = false);
 
 }  // namespace lethe

@@ -10,7 +10,6 @@
 #include "data/weights.h"
 #include "tensor/backend.h"
 #include "tensor/error.h"
-#include "unlearn/evidence.h"
 #include "unlearn/manifest.h"
 #include "unlearn/pictures.h"
 #include "unlearn/trace.h"
@@ -51,12 +50,6 @@ Evaluation evaluation_from(const Json& json) {
     return evaluation;
 }
 
-Verdict verdict_from(const std::string& text) {
-    for (const Verdict verdict : {Verdict::forgotten, Verdict::not_forgotten, Verdict::diverged})
-        if (text == name(verdict)) return verdict;
-    fail("result file: unknown verdict '", text, "'");
-}
-
 // One call of run_unlearning().
 class Run {
 public:
@@ -66,13 +59,13 @@ public:
           train_(train),
           test_(test),
           forget_(forget),
-          retain_(retained_indices(forget, train.size(), options.retain_limit)),
+          sets_(run_sets(train, test, forget, options)),
           options_(options),
           directory_(directory),
           reporter_(reporter) {
-        task_.images = train.images(forget);
-        for (const int64_t index : forget) task_.labels.push_back(train.labels[static_cast<std::size_t>(index)]);
-        task_.retained = {&train, retained_indices(forget, train.size(), options.retain_train_limit)};
+        task_.images = sets_.source.images(forget);
+        for (const int64_t index : forget) task_.labels.push_back(sets_.source.labels[static_cast<std::size_t>(index)]);
+        task_.retained = {&train, sets_.retain_train};
     }
 
     RunResult execute();
@@ -91,7 +84,7 @@ private:
     Model& model_;
     const Dataset &train_, &test_;
     const std::vector<int64_t>& forget_;
-    const std::vector<int64_t> retain_;
+    const RunSets sets_;
     const RunOptions& options_;
     const RunDirectory& directory_;
     Reporter& reporter_;
@@ -110,11 +103,11 @@ RunResult Run::execute() {
     };
     twin_ = fold_batchnorm(model_);
     views_before_ = views_of(predict(*twin_, task_.images), task_.labels);
-    directory_.write_json("forget_set.json", forget_set_json(train_, forget_));
+    if (any([](const Method& method) { return method.objective == Objective::relabel; }))
+        task_.relabels = new_labels(*twin_, sets_.source, task_, options_);
+    directory_.write_json("forget_set.json", forget_set_json(sets_.source, forget_));
     before_ = before();
     run.rows.push_back(before_);
-    if (any([](const Method& method) { return method.objective == Objective::relabel; }))
-        task_.relabels = new_labels(*twin_, train_, task_, options_);
     if (any([](const Method& method) { return method.needs_attack(); })) attack(run);
     twin_.reset();  // only relabels and the attack look through it
     // What one phase asked memory for is of no use to the next.
@@ -126,7 +119,7 @@ RunResult Run::execute() {
         run.rows.push_back(unlearn_with(find_method(name)));
     }
     write_trace_chart(directory_.file("trace.png"), traces_, static_cast<int64_t>(forget_.size()));
-    write_result_bars(directory_.file("results.png"), result_bars(run.rows));
+    write_result_bars(directory_.file("results.png"), result_bars(run.rows), options_.corrects());
     write_text(directory_.file("results.csv"), results_csv(run.rows));
     directory_.write_json("results.json", results_json(run.rows));
     return run;
@@ -142,9 +135,9 @@ Evaluation Run::evaluate_set(const std::string& phase, Model& twin, const Datase
 
 void Run::evaluate_sets(Model& model, MethodResult& result) {
     const std::unique_ptr<Model> twin = fold_batchnorm(model);
-    result.forget = evaluate(*twin, train_, forget_);
-    result.retain = evaluate_set(result.method + ": D_r", *twin, train_, retain_);
-    result.test = evaluate_set(result.method + ": D_test", *twin, test_, all_indices(test_));
+    result.forget = evaluate(*twin, sets_.source, forget_);
+    result.retain = evaluate_set(result.method + ": D_r", *twin, train_, sets_.retain);
+    result.test = evaluate_set(result.method + ": D_test", *twin, test_, sets_.test);
 }
 
 MethodResult Run::before() {
@@ -153,7 +146,7 @@ MethodResult Run::before() {
     result.method = "before";
     result.reason = "the model as given";
     evaluate_sets(model_, result);
-    if (const auto wrong = result.forget.wrong.size(); wrong > 0)
+    if (const auto wrong = result.forget.wrong.size(); wrong > 0 && !options_.corrects())
         reporter_.note(
             concat(wrong, " of the ", forget_.size(), " images are already misclassified before unlearning"));
     directory_.write_json("before.json", lethe::to_json(result));
@@ -161,7 +154,8 @@ MethodResult Run::before() {
 }
 
 void Run::attack(RunResult& run) {
-    const std::vector<int64_t> targets = attack_targets(task_.labels, model_.spec().classes, options_);
+    const std::vector<int64_t> leave = labels_to_leave(views_before_, task_.labels, options_);
+    const std::vector<int64_t> targets = attack_targets(leave, model_.spec().classes, options_);
     task_.adversarial_labels = targets;
 
     if (directory_.has("attack.json")) {
@@ -176,8 +170,7 @@ void Run::attack(RunResult& run) {
                        [&](int64_t done) { reporter_.progress(done, ""); });
     run.attack_seconds = seconds_since(start);
     int64_t own_label = 0;
-    for (std::size_t i = 0; i < targets.size(); ++i)
-        own_label += targets[i] == task_.labels[i % task_.labels.size()] ? 1 : 0;
+    for (std::size_t i = 0; i < targets.size(); ++i) own_label += targets[i] == leave[i % leave.size()] ? 1 : 0;
     const Json report = attack_json(forget_, targets, reports, run.attack_seconds);
     reporter_.end(concat(report.at("hits").get<int64_t>(), " of ", targets.size(), " reached their target"));
     if (own_label > 0)
@@ -233,7 +226,8 @@ UnlearnResult Run::run_steps(const Method& method, Model& model, std::vector<Ste
 
 void Run::write_evidence(Model& model, const MethodResult& result, const std::vector<StepTrace>& trace) {
     const std::vector<ImageView> after = views_of(predict(*fold_batchnorm(model), task_.images), task_.labels);
-    directory_.write_json(result.method + "/dossier.json", dossier_json(train_, forget_, views_before_, after, trace));
+    directory_.write_json(result.method + "/dossier.json",
+                          dossier_json(sets_.source, forget_, views_before_, after, trace));
     directory_.write_json(result.method + "/collateral.json",
                           collateral_json({train_, before_.retain, result.retain}, {test_, before_.test, result.test}));
 }
@@ -274,6 +268,12 @@ MethodResult Run::unlearn_with(const Method& method) {
 }
 
 }  // namespace
+
+Verdict verdict_from(const std::string& text) {
+    for (const Verdict verdict : {Verdict::forgotten, Verdict::not_forgotten, Verdict::diverged})
+        if (text == name(verdict)) return verdict;
+    fail("result file: unknown verdict '", text, "'");
+}
 
 Json to_json(const MethodResult& result) {
     return {{"method", result.method},
@@ -331,16 +331,16 @@ std::vector<ResultBars> result_bars(const std::vector<MethodResult>& rows) {
     return bars;
 }
 
-Json forget_set_json(const Dataset& train, const std::vector<int64_t>& forget) {
+Json forget_set_json(const Dataset& source, const std::vector<int64_t>& forget) {
     Json images = Json::array();
     for (const int64_t index : forget) {
-        const auto label = static_cast<std::size_t>(train.labels[static_cast<std::size_t>(index)]);
+        const auto label = static_cast<std::size_t>(source.labels[static_cast<std::size_t>(index)]);
         images.push_back({{"index", index},
                           {"label", label},
-                          {"class", train.class_names[label]},
-                          {"sha256", sha256(train.image_bytes(index))}});
+                          {"class", source.class_names[label]},
+                          {"sha256", sha256(source.image_bytes(index))}});
     }
-    return {{"data", train.source}, {"images", images}};
+    return {{"data", source.source}, {"split", name(source.split)}, {"images", images}};
 }
 
 Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>& targets,
@@ -363,36 +363,71 @@ Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>&
     return {{"seconds", seconds}, {"hits", hits}, {"rows", reports.size()}, {"report", report}};
 }
 
-std::vector<int64_t> retained_indices(const std::vector<int64_t>& forget, int64_t size, int64_t limit) {
-    return evenly_spread(complement(forget, size), limit);
+RunSets run_sets(const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
+                 const RunOptions& options) {
+    const bool of_test = options.forget_split == Split::test;
+    std::vector<int64_t> not_retained = options.earlier;
+    if (!of_test) not_retained.insert(not_retained.end(), forget.begin(), forget.end());
+    const std::vector<int64_t> retained = complement(not_retained, train.size());
+    return {.source = of_test ? test : train,
+            .retain = evenly_spread(retained, options.retain_limit),
+            .retain_train = evenly_spread(retained, options.retain_train_limit),
+            .test = of_test ? complement(forget, test.size()) : all_indices(test)};
 }
 
-std::vector<int64_t> attack_targets(const std::vector<int64_t>& labels, int64_t classes, const RunOptions& options) {
+std::vector<int64_t> labels_to_leave(const std::vector<ImageView>& before, const std::vector<int64_t>& labels,
+                                     const RunOptions& options) {
+    if (!options.corrects()) return labels;
+    std::vector<int64_t> given;
+    for (const ImageView& view : before) given.push_back(view.predicted);
+    return given;
+}
+
+std::vector<int64_t> attack_targets(const std::vector<int64_t>& leave, int64_t classes, const RunOptions& options) {
     const Switches& switches = options.unlearn.switches;
-    return draw_targets(labels, options.repeats,
+    return draw_targets(leave, options.repeats,
                         switches.attack_classes > 0 ? std::min(switches.attack_classes, classes) : classes,
                         switches.label_fallback, options.seed);
 }
 
-std::vector<int64_t> new_labels(Model& twin, const Dataset& train, const ForgetTask& task, const RunOptions& options) {
-    const int64_t classes = twin.spec().classes;
-    if (options.relabel == "random") return draw_targets(task.labels, 1, classes, false, options.seed);
-    std::vector<int64_t> relabels;
-    if (options.relabel == "second") {
-        const Tensor logits = predict(twin, task.images);
-        for (int64_t i = 0; i < logits.dim(0); ++i) {
-            const float* row = logits.data() + i * classes;
-            int64_t best = -1;
-            for (int64_t c = 0; c < classes; ++c)
-                if (c != task.labels[static_cast<std::size_t>(i)] && (best < 0 || row[c] > row[best])) best = c;
-            relabels.push_back(best);
-        }
-        return relabels;
+namespace {
+
+// The class with the largest logit but the label's, for each row of logits [N,C].
+std::vector<int64_t> runners_up(const Tensor& logits, const std::vector<int64_t>& labels) {
+    std::vector<int64_t> second;
+    for (int64_t i = 0; i < logits.dim(0); ++i) {
+        const float* row = logits.data() + i * logits.dim(1);
+        int64_t best = -1;
+        for (int64_t c = 0; c < logits.dim(1); ++c)
+            if (c != labels[static_cast<std::size_t>(i)] && (best < 0 || row[c] > row[best])) best = c;
+        second.push_back(best);
     }
-    const auto found = std::find(train.class_names.begin(), train.class_names.end(), options.relabel);
-    check(found != train.class_names.end(), "relabel: '", options.relabel,
-          "' must be random, second or the name of a class");
-    return std::vector<int64_t>(task.labels.size(), found - train.class_names.begin());
+    return second;
+}
+
+}  // namespace
+
+std::vector<int64_t> new_labels(Model& twin, const Dataset& source, const ForgetTask& task, const RunOptions& options) {
+    if (options.relabel == "random") return draw_targets(task.labels, 1, twin.spec().classes, false, options.seed);
+    if (options.relabel == "second") return runners_up(predict(twin, task.images), task.labels);
+    const auto class_of = [&](std::size_t i) { return source.class_names[static_cast<std::size_t>(task.labels[i])]; };
+    if (options.corrects()) {
+        const std::vector<ImageView> views = views_of(predict(twin, task.images), task.labels);
+        for (std::size_t i = 0; i < views.size(); ++i)
+            check(views[i].predicted != task.labels[i], "relabel: image ", i,
+                  " of the forget set is given its true label ", class_of(i),
+                  " already; true corrects misclassified images, such as --forget misclassified:SEED:K or "
+                  "test:misclassified:SEED:K");
+        return task.labels;
+    }
+    const auto found = std::find(source.class_names.begin(), source.class_names.end(), options.relabel);
+    check(found != source.class_names.end(), "relabel: '", options.relabel,
+          "' must be random, second, true or the name of a class");
+    const int64_t label = found - source.class_names.begin();
+    for (std::size_t i = 0; i < task.labels.size(); ++i)
+        check(task.labels[i] != label, "relabel: image ", i, " of the forget set has its true label ", class_of(i),
+              " as its new label");
+    return std::vector<int64_t>(task.labels.size(), label);
 }
 
 ImportanceOptions importance_options(const UnlearnOptions& options) {
@@ -426,7 +461,11 @@ void RunOptions::validate() const {
     check(!methods.empty(), "unlearn: no method is named");
     check(retain_train_limit >= 0, "unlearn: retain_train_limit is ", retain_train_limit, "; it must be >= 0, 0 = all");
     check(repeats >= 1, "unlearn: adversarial images per image must be >= 1, got ", repeats);
-    for (const std::string& method : methods) find_method(method);
+    for (const std::string& method : methods)
+        check(find_method(method).objective == Objective::relabel || !corrects(),
+              "unlearn: relabel true corrects images, "
+              "method ",
+              method, " forgets them; name relabel methods only");
     check(unlearn.switches.imp_batch_abs || !unlearn.switches.imp_train_bn,
           "unlearn: switch imp-train-bn needs imp-batch-abs: one image at a time has no batch statistics");
 }

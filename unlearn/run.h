@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 #include "data/weights.h"
+#include "unlearn/evidence.h"
 #include "unlearn/metrics.h"
 #include "unlearn/pgd.h"
 #include "unlearn/pictures.h"
@@ -31,14 +32,19 @@ struct RunOptions {
     std::vector<std::string> methods{"neggrad", "adv", "imp", "adv+imp"};
     UnlearnOptions unlearn;
     PgdOptions attack;
-    int64_t repeats = 20;            // adversarial images per image of D_f
-    std::string relabel = "random";  // y*: "random" (another class, drawn), "second" (the runner-up), or a class name
-    int64_t retain_limit = 0;        // evaluate at most this many of D_r, evenly spread; 0 = all
-    int64_t retain_train_limit = 0;  // methods that look at D_r get at most this many of it, evenly spread; 0 = all
+    int64_t repeats = 20;  // adversarial images per image of D_f
+    // y*: "random" (another class, drawn), "second" (the runner-up), a class name, or "true": a correction of images
+    // that the model gets wrong, each towards its own label
+    std::string relabel = "random";
+    Split forget_split = Split::train;  // what D_f is of; test images in it are not D_test
+    std::vector<int64_t> earlier;       // training images that were forgotten before: they are not D_r
+    int64_t retain_limit = 0;           // evaluate at most this many of D_r, evenly spread; 0 = all
+    int64_t retain_train_limit = 0;     // methods that look at D_r get at most this many of it; 0 = all
     uint64_t seed = 0;
     double checkpoint_seconds = 5;  // at most this much work is lost by a kill
     Metadata source_metadata;       // of the weights' file; what was trained on is passed on to the unlearned weights
 
+    bool corrects() const { return relabel == "true"; }
     void validate() const;  // throws Error naming the option and its range
 };
 
@@ -57,6 +63,7 @@ struct MethodResult {
     int64_t steps = 0;
     double seconds = 0;  // unlearning alone: without attack, importance and evaluation of D_r and D_test
 };
+Verdict verdict_from(const std::string& text);  // the inverse of name(Verdict); throws Error for anything else
 // Calls the model diverged where its logits are not finite or its retained accuracy is near chance; true when so.
 bool note_divergence(MethodResult& result, int64_t classes);
 
@@ -68,16 +75,28 @@ std::string results_csv(const std::vector<MethodResult>& rows);
 std::vector<ResultBars> result_bars(const std::vector<MethodResult>& rows);  // of results.png
 // Of METHOD/weights.safetensors; `source` is that of the weights before.
 Metadata unlearned_metadata(const ModelSpec& spec, const std::string& method, const Metadata& source);
-Json forget_set_json(const Dataset& train, const std::vector<int64_t>& forget);
+Json forget_set_json(const Dataset& source, const std::vector<int64_t>& forget);
 Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>& targets,
                  const std::vector<PgdReport>& reports, double seconds);
 
 // What follows from the options and D_f alone. Labels are in D_f's order; targets repeat-major, as draw_targets().
-// Images of D_r, ascending: all, or `limit` evenly spread, so that they still cover all of it.
-std::vector<int64_t> retained_indices(const std::vector<int64_t>& forget, int64_t size, int64_t limit);
-std::vector<int64_t> attack_targets(const std::vector<int64_t>& labels, int64_t classes, const RunOptions& options);
-// y* of the relabel methods; `twin` is the untouched model. Throws Error for a class that there is not.
-std::vector<int64_t> new_labels(Model& twin, const Dataset& train, const ForgetTask& task, const RunOptions& options);
+// The images that a run looks at besides D_f.
+struct RunSets {
+    const Dataset& source;        // of D_f: the training or the test set
+    std::vector<int64_t> retain;  // D_r as it is evaluated, ascending: all, or evenly spread where there is a limit
+    std::vector<int64_t> retain_train;  // D_r as methods that look at it see it, likewise with a limit of its own
+    std::vector<int64_t> test;          // D_test, ascending
+};
+RunSets run_sets(const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
+                 const RunOptions& options);
+// The labels that no adversarial image is made for: the true ones; in a correction those that the model gives now
+// (`before`: how it sees D_f), which are to go.
+std::vector<int64_t> labels_to_leave(const std::vector<ImageView>& before, const std::vector<int64_t>& labels,
+                                     const RunOptions& options);
+std::vector<int64_t> attack_targets(const std::vector<int64_t>& leave, int64_t classes, const RunOptions& options);
+// y* of the relabel methods; `twin` is the untouched model, `source` that of D_f. Throws Error for a class that there
+// is not or that an image of D_f has already, and for an image to be corrected that the model gets right.
+std::vector<int64_t> new_labels(Model& twin, const Dataset& source, const ForgetTask& task, const RunOptions& options);
 ImportanceOptions importance_options(const UnlearnOptions& options);
 
 struct RunResult {

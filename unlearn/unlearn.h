@@ -58,7 +58,7 @@ UnlearnOptions protocol_options(const std::string& name);
 struct ForgetTask {
     Tensor images;                  // D_f [k,3,H,W]
     std::vector<int64_t> labels;    // true labels
-    std::vector<int64_t> relabels;  // y*, for the relabel objective
+    std::vector<int64_t> relabels;  // y*, for the relabel objective; the true labels where images are corrected
     ImageRows adversarial;  // x' [n,3,H,W], repeat-major as draw_targets() and attack_pool() make them; for methods
                             // that use them (Method::needs_attack)
     std::vector<int64_t> adversarial_labels;
