@@ -100,9 +100,9 @@ std::string difference(const fs::path& run, const std::string& name, const Json&
 }  // namespace
 
 bool outside_manifest(const std::string& name) {
-    static const std::array known{
-        "manifest.json",    "manifest.json.asc", "manifest.json.sig", "manifest.json.minisig",
-        "certificate.json", "certificate.html",  "metrics.json"};  // of `lethe measure`, made later
+    static const std::array known{"manifest.json",         "manifest.json.asc", "manifest.json.sig",
+                                  "manifest.json.minisig", "certificate.json",  "certificate.html",
+                                  "metrics.json",          "report.html"};  // made later
     return std::find(known.begin(), known.end(), name) != known.end();
 }
 

@@ -1,0 +1,512 @@
+// lethe report: its markup and its charts, and the page as a person gets it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <regex>
+#include <set>
+
+#include "data/file.h"
+#include "tests/support/compare.h"
+#include "tests/support/program.h"
+#include "unlearn/experiment/collect.h"
+#include "unlearn/metrics/metric.h"
+#include "unlearn/report/charts.h"
+#include "unlearn/report/html.h"
+#include "unlearn/run_manifest.h"
+
+namespace lethe::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+
+TEST(ReportHtml, EscapesWhatHtmlWouldRead) {
+    EXPECT_EQ(report::escaped("a<b> & \"c\" 'd'\n"), "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;\n");
+    EXPECT_EQ(report::escaped(std::string("\x01\x7f", 2)), "\uFFFD\uFFFD");
+    EXPECT_EQ(report::element("p", "<b>", {{"title", "\"<"}}), "<p title=\"&quot;&lt;\"><b></p>");
+    EXPECT_EQ(report::heading(2, "a<b"), "<h2>a&lt;b</h2>\n");
+}
+
+TEST(ReportHtml, Base64IsThatOfRfc4648) {
+    const std::map<std::string, std::string> vectors{{"", ""},
+                                                     {"f", "Zg=="},
+                                                     {"fo", "Zm8="},
+                                                     {"foo", "Zm9v"},
+                                                     {"foob", "Zm9vYg=="},
+                                                     {"fooba", "Zm9vYmE="},
+                                                     {"foobar", "Zm9vYmFy"}};
+    for (const auto& [text, code] : vectors) EXPECT_EQ(report::base64(bytes_of(text)), code);
+    EXPECT_EQ(report::base64(std::vector<uint8_t>{0xff, 0xef, 0xbe}), "/+++");
+}
+
+TEST(ReportHtml, WritesNumbersForPeople) {
+    EXPECT_EQ(report::grouped(7), "7");
+    EXPECT_EQ(report::grouped(1000), "1,000");
+    EXPECT_EQ(report::grouped(-1234567), "\u22121,234,567");
+    EXPECT_EQ(report::fixed(-1.25, 1), "\u22121.2");  // to even, as printf
+    EXPECT_EQ(report::fixed(-0.001, 2), "0.00");
+    EXPECT_EQ(report::fixed(std::nan(""), 2), "\u2013");
+    EXPECT_EQ(report::percent({1, 3}), "33.33\u00A0%");
+    EXPECT_EQ(report::percent({0, 0}), "\u2013");
+    EXPECT_EQ(report::p_value(0.0009), "p < 0.001");
+    EXPECT_EQ(report::p_value(0.25), "p = 0.250");
+    EXPECT_EQ(report::plural(1, "step", "steps"), "1 step");
+    EXPECT_EQ(report::plural(1200, "step", "steps"), "1,200 steps");
+}
+
+TEST(ReportHtml, TablesHaveCaptionsAndScopes) {
+    report::Table table("a<b", {{"method", false}, {"n"}});
+    table.row("x", {"1"});
+    table.group("more");
+    table.row("y", {"2"});
+    EXPECT_EQ(table.html(),
+              "<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"Table: a&lt;b\"><table><caption>a&lt;b"
+              "</caption>\n<thead><tr><th scope=\"col\">method</th><th scope=\"col\" class=\"n\">n</th></tr></thead>\n"
+              "<tbody><tr><th scope=\"row\">x</th><td class=\"n\">1</td></tr>\n</tbody>\n"
+              "<tbody><tr><th scope=\"rowgroup\" colspan=\"2\">more</th></tr>\n"
+              "<tr><th scope=\"row\">y</th><td class=\"n\">2</td></tr>\n</tbody></table></div>\n");
+    EXPECT_THAT(error_of([&] { table.row("z", {"1", "2"}); }), HasSubstr("a row of 3 cells in a table of 2 columns"));
+}
+
+TEST(ReportCharts, PlacesValues) {
+    report::Plot plot{.left = 40, .right = 340, .top = 20, .bottom = 220, .x = {1, 100}, .y = {-1, 1}, .log_x = true};
+    EXPECT_DOUBLE_EQ(plot.at_x(1), 40);
+    EXPECT_DOUBLE_EQ(plot.at_x(10), 190);  // halfway in its logarithm
+    EXPECT_DOUBLE_EQ(plot.at_x(100), 340);
+    EXPECT_DOUBLE_EQ(plot.at_y(0), 120);
+    EXPECT_DOUBLE_EQ(plot.at_y(0.5), 70);
+    EXPECT_DOUBLE_EQ(plot.at_y(7), 20);  // at the edge
+    EXPECT_DOUBLE_EQ(plot.at_y(-7), 220);
+    plot.log_x = false;
+    EXPECT_DOUBLE_EQ(plot.at_x(34), 140);  // a third of the way
+}
+
+// The plot of a curve chart whose widest y label is "100" lies between 8 + 3 * 6.2 + 6 = 32.6 and 360 - 14 = 346, and
+// between 26 and 236 - 40 = 196.
+TEST(ReportCharts, DrawsCurvesWhereTheyBelong) {
+    const report::Mark mark{"s3", 1, 1};
+    report::CurveChart chart{.alternative = "told <to> all", .x_label = "step", .y_label = "per cent"};
+    chart.x = {1, 100};
+    chart.y = {0, 100};
+    chart.log_x = true;
+    chart.curves = {{"adv", mark, {{1, 100}, {10, 50, Interval{0, 100}}, {100, 0}}}};
+    const std::string svg = report::draw(chart);
+    EXPECT_THAT(svg, HasSubstr("<polyline class=\"curve s3 d1\" points=\"32.6,26 189.3,111 346,196\">"));
+    EXPECT_THAT(svg, HasSubstr("<line class=\"whisker s3\" x1=\"189.3\" y1=\"196\" x2=\"189.3\" y2=\"26\">"));
+    EXPECT_THAT(svg, HasSubstr("<path class=\"mark s3\" transform=\"translate(346 196)\""));
+    EXPECT_THAT(svg, HasSubstr("role=\"img\" aria-label=\"told &lt;to&gt; all\""));
+
+    chart.curves[0].points = {{1, 100}, {10, 75}, {20, std::nan("")}, {30, 50}, {100, 25}};
+    const std::string interrupted = report::draw(chart);
+    EXPECT_THAT(interrupted, HasSubstr("points=\"32.6,26 189.3,68.5\""));
+    EXPECT_THAT(interrupted, HasSubstr(",111 346,153.5\""));
+
+    chart.curves[0].points = {{0, 1}};
+    EXPECT_THAT(error_of([&] { report::draw(chart); }), HasSubstr("'adv' has a point at x = 0"));
+}
+
+// Rows are 34 high from 8 on, between 12 and 348; marks lie 10 above a row's lower edge.
+TEST(ReportCharts, DrawsRowsWhereTheyBelong) {
+    const report::Mark mark{"s2", 0, 1};
+    const std::string dots = report::draw(report::DotChart{"", "", {{"a", "", {}}, {"b", "", {{25, mark}}}}, {0, 100}});
+    EXPECT_THAT(dots, HasSubstr("<path class=\"mark s2\" transform=\"translate(96 66)\""));
+
+    // 0 to 3 in bins of 0.1, each 11.2 wide; the fullest bar is 18 high. The 3 lies in the last bin.
+    const std::string bars = report::draw(report::HistogramChart{"", "", {{"a", "", mark, {1.05, 1.05, 3}}}});
+    EXPECT_THAT(bars, HasSubstr("<rect class=\"bars s2\" x=\"124.4\" y=\"24\" width=\"10.4\" height=\"18\">"));
+    EXPECT_THAT(bars, HasSubstr("<rect class=\"bars s2\" x=\"337.2\" y=\"33\" width=\"10.4\" height=\"9\">"));
+
+    const std::string box = report::draw(report::BoxChart{"", "", {{"a", "", mark, -2, -1, 0, 1, 2}}});
+    EXPECT_THAT(box, HasSubstr("<line class=\"whisker s2\" x1=\"12\" y1=\"32\" x2=\"348\" y2=\"32\">"));
+    EXPECT_THAT(box, HasSubstr("<rect class=\"open s2\" x=\"96\" y=\"26\" width=\"168\" height=\"12\">"));
+    EXPECT_THAT(box, HasSubstr("translate(180 32)"));
+}
+
+TEST(ReportCharts, CountsIntoBins) {
+    EXPECT_THAT(report::bin_counts({-0.1, 0, 0.5, 1, 2.99, 3, 3.1, std::nan("")}, 0, 1, 3), ElementsAre(2, 1, 2));
+}
+
+TEST(ReportStyle, MarksTellMethodsApart) {
+    report::Marks marks;
+    std::set<std::tuple<std::string, int, int>> seen;
+    for (int i = 0; i < 40; ++i) {
+        const report::Mark mark = marks.of("m" + std::to_string(i));
+        seen.insert({mark.colour, mark.dash, mark.shape});
+        if (i == 0) continue;
+        const report::Mark before = marks.of("m" + std::to_string(i - 1));
+        EXPECT_NE(mark.dash, before.dash);  // neighbours differ without their colours, too
+        EXPECT_NE(mark.shape, before.shape);
+    }
+    EXPECT_EQ(seen.size(), 40u);
+}
+
+// WCAG 2.1, "contrast ratio" and "relative luminance".
+double luminance(const std::string& hex) {
+    const auto channel = [&](std::size_t i) {
+        const std::string digits = hex.size() == 3 ? std::string(2, hex[i]) : hex.substr(2 * i, 2);
+        const double c = std::stoi(digits, nullptr, 16) / 255.0;
+        return c <= 0.03928 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4);
+    };
+    return 0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2);
+}
+double contrast(const std::string& a, const std::string& b) {
+    const auto [low, high] = std::minmax(luminance(a), luminance(b));
+    return (high + 0.05) / (low + 0.05);
+}
+
+TEST(ReportStyle, ColoursAreReadableInEveryScheme) {
+    EXPECT_NEAR(contrast("000", "ffffff"), 21, 1e-9);
+    EXPECT_NEAR(contrast("777777", "fff"), 4.478, 1e-3);  // the grey that just fails
+    static const std::regex block(R"(:root\{([^}]*)\})"), colour("--([a-z0-9]+):#([0-9a-f]+)");
+    const std::string css = report::style_sheet;
+    int schemes = 0;
+    for (std::sregex_iterator scheme(css.begin(), css.end(), block), end; scheme != end; ++scheme, ++schemes) {
+        const std::string text = (*scheme)[1];
+        std::map<std::string, std::string> colours;
+        for (std::sregex_iterator match(text.begin(), text.end(), colour); match != end; ++match)
+            colours[(*match)[1]] = (*match)[2];
+        for (const char* name : {"ink", "soft", "good", "bad", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"})
+            for (const char* paper : {"paper", "card", "faint"})
+                EXPECT_GE(contrast(colours.at(name), colours.at(paper)), 4.5) << "scheme " << schemes << ", " << name;
+    }
+    EXPECT_EQ(schemes, 3);  // light, dark, print
+}
+
+// What is wrong with a page's markup: tags that do not match, ids that are there twice or are pointed at and missing,
+// headings that skip a level, scripts, and anything that is loaded from elsewhere.
+std::vector<std::string> markup_findings(const std::string& html) {
+    static const std::regex tag(R"re(<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[a-zA-Z-]+="[^"<]*")*)\s*>)re");
+    static const std::regex attribute(R"re(([a-zA-Z-]+)="([^"]*)")re");
+    static const std::set<std::string> empty_elements{"meta", "img"};
+    std::vector<std::string> findings, open;
+    std::set<std::string> ids, wanted;
+    int level = 0;
+    std::size_t tags = 0;
+    for (std::sregex_iterator match(html.begin(), html.end(), tag), end; match != end; ++match, ++tags) {
+        const std::string name = (*match)[2], attributes = (*match)[3];
+        if ((*match)[1].length() > 0) {
+            if (open.empty() || open.back() != name) findings.push_back("</" + name + "> closes nothing");
+            if (!open.empty()) open.pop_back();
+            continue;
+        }
+        if (!empty_elements.contains(name)) open.push_back(name);
+        if (name == "script" || name == "link" || name == "iframe") findings.push_back("<" + name + ">");
+        if (name.size() == 2 && name[0] == 'h' && std::isdigit(name[1]) != 0) {
+            if (name[1] - '0' > level + 1) findings.push_back("<" + name + "> skips a level");
+            level = name[1] - '0';
+        }
+        for (std::sregex_iterator at(attributes.begin(), attributes.end(), attribute); at != end; ++at) {
+            const std::string key = (*at)[1], value = (*at)[2];
+            if (key == "id" && !ids.insert(value).second) findings.push_back("id " + value + " twice");
+            if (key == "aria-labelledby") wanted.insert(value);
+            if (key == "href" && value.starts_with("#"))
+                wanted.insert(value.substr(1));
+            else if ((key == "href" || key == "src") && !value.starts_with("data:"))
+                findings.push_back(key + " leads to " + value);
+            if (key.starts_with("on")) findings.push_back("a script in " + key);
+        }
+        if (name == "img" && attributes.find("alt=\"") == std::string::npos) findings.push_back("img without alt");
+    }
+    for (const std::string& name : open) findings.push_back("<" + name + "> is never closed");
+    for (const std::string& id : wanted)
+        if (!ids.contains(id)) findings.push_back("nothing has the id " + id);
+    const auto opened = static_cast<std::size_t>(std::count(html.begin(), html.end(), '<'));
+    if (opened != tags + 1) findings.push_back("a < that begins no tag");  // one is that of the doctype
+    return findings;
+}
+
+TEST(ReportMarkup, TheCheckFindsWhatIsWrong) {
+    const std::string start = "<!DOCTYPE html>";
+    EXPECT_THAT(markup_findings(start + "<p id=\"a\"><b>x</b><img alt=\"\" src=\"data:x\"></p>"), IsEmpty());
+    EXPECT_THAT(markup_findings(start + "<p><b></p></b>"), testing::SizeIs(2));
+    EXPECT_THAT(markup_findings(start + "<p>a < b</p>"), ElementsAre("a < that begins no tag"));
+    EXPECT_THAT(markup_findings(start + "<h1></h1><h3></h3>"), ElementsAre("<h3> skips a level"));
+    EXPECT_THAT(markup_findings(start + "<p id=\"a\"></p><a id=\"a\" href=\"#b\"></a>"),
+                ElementsAre("id a twice", "nothing has the id b"));
+    EXPECT_THAT(markup_findings(start + "<a href=\"http://x\"></a><script></script>"),
+                ElementsAre("href leads to http://x", "<script>"));
+}
+
+// A run of two methods, measured; each test that changes it works on a copy.
+class Report : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        folder_ = new TemporaryFolder;
+        train_resnet8(folder_->path());
+        const ProgramResult unlearned =
+            lethe({"unlearn", "--weights", "trained/weights.safetensors", "--data", "synthetic:0:64:64", "--forget",
+                   "random:0:5", "--methods", "neggrad,relabel+adv", "--repeats", "1", "--steps", "2", "--max-steps",
+                   "6", "--quiet", "--out", "run"});
+        ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
+        const ProgramResult measured = lethe({"measure", "run", "--draws", "1", "--relearn-steps", "2", "--quiet"});
+        ASSERT_EQ(measured.code, 0) << measured.err;
+    }
+    static void TearDownTestSuite() {
+        delete folder_;
+        folder_ = nullptr;
+    }
+
+    static ProgramResult lethe(const std::vector<std::string>& arguments) {
+        return run_lethe(arguments, folder_->path());
+    }
+    static fs::path file(const std::string& name) { return folder_->path(name); }
+    static Json json(const std::string& name) { return Json::parse(read_text(file(name))); }
+    static std::string copy_of_run(const std::string& name) {
+        fs::remove_all(file(name));
+        fs::copy(file("run"), file(name), fs::copy_options::recursive);
+        return name;
+    }
+    // The page of these folders, which must be well-formed.
+    static std::string page(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), "report");
+        arguments.insert(arguments.end(), {"--out", "page.html"});
+        const ProgramResult result = lethe(arguments);
+        EXPECT_EQ(result.code, 0) << result.err;
+        if (result.code != 0) return "";
+        std::string html = read_text(file("page.html"));
+        EXPECT_THAT(markup_findings(html), IsEmpty());
+        return html;
+    }
+    static void expect_refusal(const std::string& run, const std::string& text) {
+        const ProgramResult result = lethe({"report", run, "--out", "refused.html"});
+        EXPECT_EQ(result.code, 1);
+        EXPECT_THAT(result.err, HasSubstr(text));
+        EXPECT_FALSE(fs::exists(file("refused.html")));
+    }
+    static std::size_t count(const std::string& text, const std::string& part) {
+        std::size_t found = 0;
+        for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+        return found;
+    }
+
+    static TemporaryFolder* folder_;
+};
+
+TemporaryFolder* Report::folder_ = nullptr;
+
+TEST_F(Report, TellsEverythingOfARun) {
+    const ProgramResult result = lethe({"report", "run"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("written: run/report.html ("));
+    EXPECT_EQ(result.err, "");
+    const std::string html = read_text(file("run/report.html"));
+    EXPECT_THAT(markup_findings(html), IsEmpty());
+    for (const char* id : {"runs", "comparison", "left", "steps", "images", "others", "margins", "limits"})
+        EXPECT_THAT(html, HasSubstr("<section id=\"" + std::string(id) + "\""));
+
+    const Json images = json("run/forget_set.json").at("images");
+    EXPECT_EQ(count(html, "<image id=\"picture-1-"), images.size());
+    EXPECT_EQ(count(html, "data:image/png;base64,"), images.size() + 1);  // and the attack sheet
+    for (const Json& image : images) {
+        const std::string what =
+            "training image " + image.at("index").dump() + ", " + image.at("class").get<std::string>();
+        EXPECT_EQ(count(html, "aria-label=\"" + what + "\""), 3u) << what;  // in the head, on the sheet, in its dossier
+        EXPECT_THAT(html, HasSubstr(image.at("sha256").get<std::string>()));
+    }
+    for (const Json& row : json("run/results.json")) {
+        const Json& test = row.at("test");
+        EXPECT_THAT(html, HasSubstr(report::share_html({test.at("correct"), test.at("total")})));
+    }
+    const Json arm = json("run/metrics.json").at("arms")[1];
+    for (const Metric& metric : metrics())
+        if (arm.contains(metric.name))
+            EXPECT_THAT(
+                html, HasSubstr("<th scope=\"row\">" + metric.name + "</th><td>" + report::escaped(metric.direction)));
+    EXPECT_THAT(html, HasSubstr(report::fixed(arm.at("loss-attack").at("forget").at("auc"), 3)));
+    EXPECT_THAT(html, HasSubstr(sha256_file(file("run/manifest.json"))));
+    EXPECT_THAT(html, HasSubstr("Every file is as its manifest says."));
+    EXPECT_THAT(html, HasSubstr("ends after "));
+    EXPECT_THAT(html, HasSubstr("McNemar"));
+
+    Json manifest;
+    EXPECT_THAT(manifest_findings(file("run"), manifest), IsEmpty());  // an audit does not mind the report
+    EXPECT_EQ(page({"run"}), html);                                    // nothing in it is of the moment
+    fs::remove(file("run/report.html"));
+}
+
+TEST_F(Report, SaysWhatAMethodDid) {
+    const std::string html = page({"run"});
+    const Json before = json("run/before.json"), result = json("run/neggrad/result.json");
+    const std::string left = result.at("forget").at("correct").dump() + " of 5 images are still recognised.";
+    EXPECT_THAT(html, HasSubstr(left));
+    const double lost = before.at("D_test").get<double>() - result.at("D_test").get<double>();
+    EXPECT_THAT(html, HasSubstr("<td class=\"n\">" + report::fixed(lost, 2) + "</td>"));
+    const std::string verdict = result.at("verdict");
+    EXPECT_THAT(html, HasSubstr(verdict == "forgotten"  ? "\u2713 forgotten"
+                                : verdict == "diverged" ? "\u2715 diverged"
+                                                        : "\u25CB not forgotten"));
+}
+
+TEST_F(Report, SetsRunsBesideEachOther) {
+    const std::string other = copy_of_run("other");
+    const std::string html = page({"run", other, "--title", "Two & two"});
+    EXPECT_THAT(html, AllOf(HasSubstr("<title>Two &amp; two</title>"), HasSubstr("<h1>Two &amp; two</h1>")));
+    EXPECT_EQ(count(html, "<article class=\"card\">"), 2u);
+    EXPECT_THAT(html, HasSubstr("<th scope=\"rowgroup\" colspan=\"8\">other</th>"));
+    EXPECT_EQ(count(html, "<image id=\"picture-2-"), 5u);
+}
+
+TEST_F(Report, LeavesOutWhatIsNotThere) {
+    const std::string run = copy_of_run("bare");
+    for (const char* name : {"metrics.json", "attack.png", "environment.json", "neggrad/trace.jsonl",
+                             "neggrad/dossier.json", "relabel+adv/dossier.json", "neggrad/collateral.json"})
+        fs::remove(file(run + "/" + name));
+    const std::string html = page({run});
+    for (const char* sentence :
+         {"Not measured, for want of", "There is no attack.png", "there is no environment.json",
+          "there is no trace.jsonl: neggrad", "there is no METHOD/dossier.json", "for want of METHOD/collateral.json",
+          "neither METHOD/dossier.json nor metrics.json", "neggrad/dossier.json is missing"})
+        EXPECT_THAT(html, HasSubstr(sentence));
+    fs::remove(file(run + "/attack.json"));
+    EXPECT_THAT(page({run}), Not(HasSubstr("adversarial images are taken for")));
+}
+
+TEST_F(Report, DoesWithoutPictures) {
+    const ProgramResult result = lethe({"report", "run", "--data", "synthetic:1:64:64", "--out", "page.html"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("shown without pictures: training image"));
+    EXPECT_THAT(read_text(file("page.html")),
+                AllOf(HasSubstr("is not the one that was forgotten"), Not(HasSubstr("<image"))));
+    EXPECT_THAT(page({"run", "--data", "cifar10:/nowhere"}), HasSubstr("Without pictures: "));
+}
+
+TEST_F(Report, TrustsNoText) {
+    const std::string run = copy_of_run("hostile"), evil = "</td><script>alert(1)</script>\" onload=\"x";
+    Json set = json(run + "/forget_set.json"), config = json(run + "/config.json");
+    for (Json& image : set["images"]) image["class"] = evil;
+    for (const char* key : {"model", "data", "weights", "forget", "protocol"}) config[key] = evil;
+    write_text(file(run + "/forget_set.json"), set.dump());
+    write_text(file(run + "/config.json"), config.dump());
+    const std::string html = page({run, "--title", evil});
+    EXPECT_THAT(html, AllOf(Not(HasSubstr("<script")), Not(HasSubstr("\" onload")), HasSubstr("&lt;script&gt;")));
+    EXPECT_THAT(html, HasSubstr("The folder is not as the run left it"));
+}
+
+TEST_F(Report, RefusesWhatIsDamaged) {
+    for (const char* name : {"config.json", "inputs.json", "forget_set.json", "before.json", "attack.json",
+                             "metrics.json", "neggrad/result.json", "neggrad/dossier.json", "neggrad/collateral.json"})
+        for (const char* text : {"{", "[]", "{\"images\": 7}"}) {
+            const std::string run = copy_of_run("damaged");
+            write_text(file(run + "/" + name), text);
+            expect_refusal(run, name);
+        }
+    const std::string run = copy_of_run("damaged");
+    write_text(file(run + "/attack.png"), "no picture");
+    expect_refusal(run, "attack.png is not a PNG file");
+    copy_of_run("damaged");
+    write_text(file(run + "/neggrad/trace.jsonl"), "{}\n");
+    expect_refusal(run, "trace.jsonl: line 1 is not a step of a trace");
+    copy_of_run("damaged");
+    Json dossier = json(run + "/neggrad/dossier.json");
+    dossier["images"].erase(0);
+    write_text(file(run + "/neggrad/dossier.json"), dossier.dump());
+    expect_refusal(run, "dossier.json is not of the images in forget_set.json");
+    copy_of_run("damaged");
+    Json config = json(run + "/config.json");
+    config["methods"] = "../run/neggrad";
+    write_text(file(run + "/config.json"), config.dump());
+    expect_refusal(run, "../run/neggrad");
+}
+
+TEST_F(Report, RefusesWhatIsNoFinishedRun) {
+    expect_refusal("nowhere", "nowhere is no folder; give the --out of");
+    fs::create_directory(file("empty"));
+    expect_refusal("empty", "empty has neither config.json");
+    const std::string run = copy_of_run("begun");
+    fs::remove(file(run + "/manifest.json"));
+    expect_refusal(run, "begun has no manifest.json: its run has not ended");
+    EXPECT_EQ(lethe({"report"}).code, 2);
+}
+
+MethodSummary summary_of(std::size_t group, const std::string& method, const std::vector<double>& accuracies) {
+    MethodSummary summary{.group = group, .method = method, .values = {}, .summaries = {}};
+    for (const std::string& quantity : quantities()) {
+        summary.values[quantity] = accuracies;
+        summary.summaries[quantity] = summarize(accuracies);
+    }
+    summary.forgotten = 1;
+    return summary;
+}
+
+// What `lethe experiment` writes, of numbers whose interval is known: 80 and 90 have the mean 85, and t_1 = 12.706
+// times 7.071 / sqrt(2) makes 63.5 on either side.
+TEST_F(Report, ShowsAnExperiment) {
+    ExperimentResults results;
+    results.cells = 5;
+    results.missing = {"net_data_k4_seed1"};
+    results.groups = {{"net", "data<", "", 1, {0, 1}, 2}, {"net", "data<", "", 4, {0, 1}, 3}};
+    for (std::size_t group : {0, 1}) {
+        results.methods.push_back(summary_of(group, "before", {90, 90}));
+        results.methods.push_back(summary_of(group, "adv", {80, 90}));
+    }
+    MethodComparison comparison{
+        .group = 1, .first = "adv", .second = "neggrad", .set = "D_test", .accuracy = {}, .discordant = {}};
+    comparison.accuracy = compare_paired(std::vector<double>{3, 5}, std::vector<double>{1, 2});
+    comparison.discordant = {{4, 1, 0.375}, {7, 2, 0.18}};
+    results.comparisons = {comparison};
+    results.warnings = {"one < two"};
+    fs::create_directories(file("experiment"));
+    write_text(file("experiment/results.json"), to_json(results).dump());
+
+    const std::string html = page({"experiment"});
+    EXPECT_THAT(html, HasSubstr("4 of 5 runs are finished"));
+    EXPECT_THAT(html, HasSubstr("85.00<small>21.47 to 148.53</small>"));
+    EXPECT_THAT(html,
+                HasSubstr("2.50<small>\u22123.85 to 8.85</small>"));  // of 2 and 3: 2.5 and 12.706 / 2 on either side
+    EXPECT_THAT(html, HasSubstr("<td class=\"n\">11</td><td class=\"n\">3</td>"));
+    EXPECT_THAT(html,
+                AllOf(HasSubstr("net on data&lt;, k = 4"), HasSubstr("one &lt; two"), HasSubstr("net_data_k4_seed1")));
+    // k = 1 at the left end, the interval cut at 100 %, which is the upper edge; 20 % is the lower one.
+    EXPECT_THAT(html, HasSubstr("<line class=\"whisker s0\" x1=\"32.6\" y1=\"192.9\" x2=\"32.6\" y2=\"26\">"));
+
+    write_text(file("experiment/results.json"), "{\"cells\": 1}");
+    expect_refusal("experiment", "results.json is damaged or of another version");
+}
+
+TEST_F(Report, ShowsOneRequestAfterAnother) {
+    const auto share = [](int64_t correct, int64_t total) { return Json{{"correct", correct}, {"total", total}}; };
+    const auto request = [&](const std::string& name, const Json& earlier, int64_t test) {
+        return Json{{"name", name},
+                    {"forget", {1, 2, 3}},
+                    {"run", "requests/" + name},
+                    {"verdict", "forgotten"},
+                    {"steps", 4},
+                    {"seconds", 1.5},
+                    {"D_f", share(0, 3)},
+                    {"earlier", earlier},
+                    {"D_r", share(95, 100)},
+                    {"D_test", share(test, 100)}};
+    };
+    Json first_again = share(2, 3);
+    first_again["request"] = "1";
+    Json sequence{{"method", "adv<imp"},
+                  {"requests", {request("1", Json::array(), 90), request("2", {first_again}, 80)}}};
+    fs::create_directories(file("continual"));
+    write_text(file("continual/continual.json"), sequence.dump());
+    const std::string html = page({"continual"});
+    EXPECT_THAT(html,
+                HasSubstr("<th scope=\"row\">1</th><td class=\"n\"><strong>0.00\u00A0%<small>0 of 3</small></strong>"
+                          "</td><td class=\"n\"></td>"));
+    EXPECT_THAT(html, HasSubstr("<th scope=\"row\">2</th><td class=\"n\">66.67\u00A0%<small>2 of 3</small></td>"));
+    // From 80 to 90 % and from request 1 to 2: corner to corner; the labels "80" to "90" begin the plot at 26.4.
+    EXPECT_THAT(html, HasSubstr("points=\"26.4,26 346,196\""));
+    EXPECT_THAT(html, HasSubstr("adv&lt;imp"));
+
+    sequence["requests"][1]["earlier"] = Json::array();
+    write_text(file("continual/continual.json"), sequence.dump());
+    expect_refusal("continual", "request 2 does not say what became of request 1");
+    write_text(file("continual/continual.json"), "{\"method\": \"adv\", \"requests\": []}");
+    expect_refusal("continual", "has no request");
+}
+
+}  // namespace
+}  // namespace lethe::test
