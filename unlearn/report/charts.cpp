@@ -8,7 +8,7 @@ namespace lethe::report {
 namespace {
 
 constexpr double side = 8, letter = 6.2, curve_height = 236;  // letter: a digit's width in the charts' type size
-constexpr double row_height = 34, axis_height = 40;
+constexpr double row_height = 34, title_height = 15, axis_height = 40;
 
 std::string minus(const std::string& number) { return number.starts_with('-') ? "\u2212" + number.substr(1) : number; }
 
@@ -68,34 +68,44 @@ void find_ranges(const CurveChart& chart, Plot& plot, double& y_step) {
         y_step = nice_step(plot.y, 5);
 }
 
-void draw_curve(Drawing& drawing, const Plot& plot, const Curve& curve, double shift) {
-    const std::string line = "curve " + curve.mark.colour + " d" + std::to_string(curve.mark.dash);
-    const std::string bar = "whisker " + curve.mark.colour;
+std::string line_class(const Mark& mark) { return "curve " + mark.colour + " d" + std::to_string(mark.dash); }
+
+void draw_line(Drawing& drawing, const Plot& plot, const Curve& curve, double shift) {
     std::vector<std::pair<double, double>> run;
     for (const CurvePoint& point : curve.points) {
-        if (!std::isfinite(point.y)) {
-            drawing.polyline(run, line);
-            run.clear();
+        if (std::isfinite(point.y)) {
+            run.emplace_back(plot.at_x(point.x) + shift, plot.at_y(point.y));
             continue;
         }
-        run.emplace_back(plot.at_x(point.x) + shift, plot.at_y(point.y));
+        drawing.polyline(run, line_class(curve.mark));
+        run.clear();
     }
-    drawing.polyline(run, line);
-    // A shape at about six points and at the last; those of another curve are elsewhere.
-    const std::size_t every = std::max<std::size_t>(1, curve.points.size() / 6);
-    for (std::size_t i = 0; i < curve.points.size(); ++i) {
-        const CurvePoint& point = curve.points[i];
-        const bool shown =
-            i + 1 == curve.points.size() || i % every == static_cast<std::size_t>(curve.mark.shape) % every;
-        if (!std::isfinite(point.y) || !shown) continue;
-        const double x = plot.at_x(point.x) + shift;
-        if (point.interval) {
-            const double low = plot.at_y(point.interval->low), high = plot.at_y(point.interval->high);
-            drawing.line(x, low, x, high, bar);
-            drawing.line(x - 3, low, x + 3, low, bar);
-            drawing.line(x - 3, high, x + 3, high, bar);
-        }
-        drawing.mark(x, plot.at_y(point.y), curve.mark);
+    drawing.polyline(run, line_class(curve.mark));
+}
+
+void draw_point(Drawing& drawing, const Plot& plot, const CurvePoint& point, const Mark& mark, double shift) {
+    if (!std::isfinite(point.y)) return;
+    const double x = plot.at_x(point.x) + shift;
+    if (point.interval) {
+        const std::string bar = "whisker " + mark.colour;
+        const double low = plot.at_y(point.interval->low), high = plot.at_y(point.interval->high);
+        drawing.line(x, low, x, high, bar);
+        drawing.line(x - 3, low, x + 3, low, bar);
+        drawing.line(x - 3, high, x + 3, high, bar);
+    }
+    drawing.mark(x, plot.at_y(point.y), mark);
+}
+
+void draw_curves(Drawing& drawing, const CurveChart& chart, const Plot& plot) {
+    const std::size_t curves = chart.curves.size();
+    double shift = -chart.beside * (static_cast<double>(curves) - 1) / 2;
+    for (std::size_t c = 0; c < curves; ++c, shift += chart.beside) {
+        const std::vector<CurvePoint>& points = chart.curves[c].points;
+        draw_line(drawing, plot, chart.curves[c], shift);
+        const std::size_t every = chart.mark_all ? 1 : std::max(curves, points.size() / 6);
+        for (std::size_t i = 0; i < points.size(); ++i)
+            if (i % every == c % every || i + 1 == points.size())
+                draw_point(drawing, plot, points[i], chart.curves[c].mark, shift);
     }
 }
 
@@ -109,7 +119,9 @@ Plot draw_rows_frame(Drawing& drawing, Range x, double step, std::size_t rows, c
                     .y = {0, 1}};
     const std::vector<double> ticks = linear_ticks(x, step);
     for (const double tick : ticks)
-        drawing.line(plot.at_x(tick), plot.top, plot.at_x(tick), plot.bottom, tick == 0 && x.low < 0 ? "zero" : "rule");
+        for (double row = plot.top; row < plot.bottom - 1; row += row_height)  // not behind the rows' titles
+            drawing.line(plot.at_x(tick), row + title_height, plot.at_x(tick), row + row_height,
+                         tick == 0 && x.low < 0 ? "zero" : "rule");
     draw_x_axis(drawing, plot, ticks, x_label);
     return plot;
 }
@@ -144,11 +156,7 @@ std::string draw(const CurveChart& chart) {
     draw_x_axis(drawing, plot, x_ticks_of(chart, plot.x), chart.x_label);
     if (chart.reference)
         drawing.line(plot.left, plot.at_y(*chart.reference), plot.right, plot.at_y(*chart.reference), "curve plain d2");
-    double shift = -chart.beside * (static_cast<double>(chart.curves.size()) - 1) / 2;
-    for (const Curve& curve : chart.curves) {
-        draw_curve(drawing, plot, curve, shift);
-        shift += chart.beside;
-    }
+    draw_curves(drawing, chart, plot);
     return drawing.html();
 }
 
@@ -192,7 +200,7 @@ std::string draw(const HistogramChart& chart) {
             if (counts[bin] == 0) continue;
             const double left = plot.at_x(x.low + step * static_cast<double>(bin)),
                          width = plot.at_x(x.low + step) - plot.left;
-            const double height = (row_height - 16) * static_cast<double>(counts[bin]) / most;
+            const double height = (row_height - title_height - 1) * static_cast<double>(counts[bin]) / most;
             drawing.rectangle(left + 0.4, bottom - height, width - 0.8, height, "bars " + row.mark.colour);
         }
         drawing.line(plot.left, bottom, plot.right, bottom, "rule");

@@ -42,7 +42,8 @@ private:
     std::string alternative_, shapes_;
 };
 
-// Curves over a common x, each with its dashes and its shape at some of its points. A y that is not finite interrupts
+// Curves over a common x, each with its dashes and its shape at some of its points: elsewhere than the others', so that
+// curves that coincide are still seen. A y that is not finite interrupts
 // its curve; one beyond the chart's range is drawn at its edge.
 struct CurvePoint {
     double x = 0, y = 0;
@@ -60,6 +61,7 @@ struct CurveChart {
     bool log_x = false, whole_x = false;
     std::vector<double> x_ticks = {};      // empty: round ones
     std::optional<double> reference = {};  // a horizontal line
+    bool mark_all = false;                 // a shape at every point, not only at some
     double beside = 0;  // curves are moved sideways by this, so that their bars do not hide each other
 };
 std::string draw(const CurveChart& chart);

@@ -95,7 +95,7 @@ std::string collateral(const std::vector<RunRecord>& runs) {
         const std::string tables = element("div",
                                            "\n" + changes_table(runs, run, "D_test", &MethodRecord::test) +
                                                changes_table(runs, run, "D_r", &MethodRecord::retain),
-                                           {{"class", "grid"}});
+                                           {{"class", "tables"}});
         const bool none = methods_with(run, &MethodRecord::test).empty();
         if (!none) html += run_heading(runs, run) + tables + "\n";
         if (methods_with(run, &MethodRecord::test).size() < run.methods.size())

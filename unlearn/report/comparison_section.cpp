@@ -65,7 +65,9 @@ std::string comparison(const std::vector<RunRecord>& runs) {
     if (runs.empty()) return "";
     std::string charts;
     for (const RunRecord& run : runs) charts += results_chart(runs, run);
-    return results_table(runs) + element("div", "\n" + charts, {{"class", "grid"}}) + "\n";
+    return element("div", "\n" + results_table(runs) + element("div", "\n" + charts, {{"class", "grid"}}),
+                   {{"class", "beside"}}) +
+           "\n";
 }
 
 }  // namespace lethe::report

@@ -51,7 +51,8 @@ std::string test_chart(const ContinualRecord& record) {
                      .x_label = "requests so far",
                      .y_label = "D_test, per cent",
                      .curves = {{record.method, test_mark(), {}}},
-                     .whole_x = true};
+                     .whole_x = true,
+                     .mark_all = true};
     for (const RequestRecord& request : record.requests) {
         const double share = request.test.percent();
         chart.curves[0].points.push_back({static_cast<double>(chart.curves[0].points.size() + 1), share});

@@ -14,7 +14,9 @@ std::optional<Interval> interval_from(const Json& json) {
     return Interval{json.at("low"), json.at("high")};
 }
 
-Estimate estimate_from(const Json& json) { return {json.at("mean"), interval_from(json), json.value("note", "")}; }
+Estimate estimate_from(const Json& json) {
+    return {json.at("mean"), interval_from(json), json.value("note", std::string())};
+}
 
 ExperimentRow row_from(const Json& json) {
     ExperimentRow row{.setting = setting_from(json), .method = json.at("method")};

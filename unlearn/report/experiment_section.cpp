@@ -83,6 +83,7 @@ std::string accuracy_chart(const ExperimentRecord& record, const std::string& fa
                      .y_label = "D_test, per cent",
                      .curves = {},
                      .log_x = true,
+                     .mark_all = true,
                      .beside = 5};
     std::vector<LegendEntry> entries;
     for (const ExperimentRow& row : record.rows) {

@@ -19,26 +19,25 @@ std::string side_effect(const MethodRecord& method, const RunRecord& run) {
 }
 
 // What a method did, in words that need no table.
+std::string still_recognised(const Accuracy& forget) {
+    if (forget.total == 1)
+        return forget.correct == 1 ? "the image is still recognised" : "the image is recognised no more";
+    if (forget.correct == 0) return concat("none of the ", grouped(forget.total), " images is recognised any more");
+    return concat(grouped(forget.correct), " of the ", grouped(forget.total), " images ",
+                  forget.correct == 1 ? "is" : "are", " still recognised");
+}
+
 std::string sentence_html(const MethodRecord& method, const RunRecord& run) {
     const MethodResult& result = method.result;
-    const std::string name_html = element("strong", escaped(result.method)) + " ";
-    const std::string effort = concat(plural(result.steps, "step", "steps"), " (", fixed(result.seconds, 1), " s)");
-    const std::string left =
-        concat(grouped(result.forget.accuracy.correct), " of ",
-               plural(result.forget.accuracy.total, "image is", "images are"), " still recognised");
-    switch (result.verdict) {
-        case Verdict::diverged:
-            return name_html + verdict_html(result.verdict) + ": " +
-                   escaped(concat("after ", effort, " the model is no classifier any more (", result.reason, ")."));
-        case Verdict::not_forgotten:
-            return name_html + verdict_html(result.verdict) + ": " +
-                   escaped(concat("after ", effort, " ", left, ". ", side_effect(method, run)));
-        case Verdict::forgotten:
-            break;
-    }
-    const char* const goal = run.relabels(method) ? "every image is given its new label, " : "";
-    return name_html + verdict_html(result.verdict) + ": " +
-           escaped(concat("after ", effort, " ", goal, left, ". ", side_effect(method, run)));
+    std::string text =
+        concat("after ", plural(result.steps, "step", "steps"), " (", fixed(result.seconds, 1), "\u00A0s) ");
+    if (result.verdict == Verdict::diverged)
+        text += concat("the model is no classifier any more (", result.reason, ").");
+    else
+        text += concat(
+            run.relabels(method) && result.verdict == Verdict::forgotten ? "every image is given its new label, " : "",
+            still_recognised(result.forget.accuracy), ". ", side_effect(method, run));
+    return element("strong", escaped(result.method)) + " " + verdict_html(result.verdict) + ": " + escaped(text);
 }
 
 // "2 bird, 1 cat": the most frequent first.
@@ -127,8 +126,7 @@ std::string head(const std::vector<RunRecord>& runs, std::size_t index) {
     for (const MethodRecord& method : run.methods) verdicts_html.push_back(sentence_html(method, run));
     const auto images = static_cast<int64_t>(run.images.size());
     const std::string model = run.option("model").empty() ? "as in the weights file" : run.option("model");
-    const std::string html =
-        heading(3, run.name) + thumbs_of(runs, index) +
+    const std::string told =
         pairs_html({{"forgets", concat(plural(images, "training image", "training images"), ": ", classes_of(run))},
                     {"indices", indices_of(run)},
                     {"chosen by", run.option("forget")},
@@ -136,8 +134,10 @@ std::string head(const std::vector<RunRecord>& runs, std::size_t index) {
                     {"model", model + (run.option("weights").empty() ? "" : ", " + run.option("weights"))},
                     {"protocol", concat(run.option("protocol"), run.option("switches").empty() ? "" : ", with ",
                                         run.option("switches"))},
-                    {"seed", run.option("seed")}}) +
-        list(verdicts_html, "verdicts") + manifest_html(run) + options_html(run) + origin_html(run);
+                    {"seed", run.option("seed")}});
+    const std::string html = heading(3, run.name) + thumbs_of(runs, index) +
+                             element("div", "\n" + list(verdicts_html, "verdicts") + told, {{"class", "halves"}}) +
+                             "\n" + manifest_html(run) + options_html(run) + origin_html(run);
     return element("article", "\n" + html, {{"class", "card"}}) + "\n";
 }
 

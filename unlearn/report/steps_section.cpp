@@ -24,6 +24,15 @@ double last_step(const std::vector<RunRecord>& runs) {
     return static_cast<double>(std::max<int64_t>(last, 2));
 }
 
+// One of two curves that coincide hides the other.
+std::string twin_of(const Curve& curve, const std::vector<Curve>& earlier) {
+    const auto same = [](const CurvePoint& a, const CurvePoint& b) { return a.x == b.x && a.y == b.y; };
+    for (const Curve& other : earlier)
+        if (std::equal(curve.points.begin(), curve.points.end(), other.points.begin(), other.points.end(), same))
+            return ", on the curve of " + other.name;
+    return "";
+}
+
 struct CurveText {
     std::string title, of, y_label, unit;
 };
@@ -48,7 +57,7 @@ std::string curves_of(const RunRecord& run, Marks& marks, const CurveText& text,
         const std::string end = concat("ends after ", plural(method.trace.back().step, "step", "steps"), " at ",
                                        fixed(curve.points.back().y, 1), text.unit);
         chart.alternative += concat(" ", curve.name, " ", end, ".");
-        entries.push_back({curve.name, mark, true, end});
+        entries.push_back({curve.name, mark, true, end + twin_of(curve, chart.curves)});
         chart.curves.push_back(std::move(curve));
     }
     return figure(draw(chart) + legend(entries), escaped(text.title + text.of));

@@ -43,14 +43,17 @@ code{font:.86em ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere
 .note{border-left:4px solid var(--s4);padding:.1rem 0 .1rem .8rem}.warn{border-left-color:var(--bad)}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem 1.6rem;align-items:start}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.3rem 1.1rem .8rem;min-width:0}
-.card h3{margin-top:.7rem}.verdicts{list-style:none;padding:0}.verdicts li{margin:.55rem 0}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem .9rem;margin:.6rem 0;font-size:.94rem}
+.halves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.2rem 2.5rem}
+.tables{display:flex;flex-wrap:wrap;gap:0 2.5rem}.tables>.scroll{max-width:100%}
+.beside{display:flex;flex-wrap:wrap;gap:0 2.5rem;align-items:start}.beside>.scroll{max-width:100%}
+.beside>.grid{flex:1 1 21rem}.card h3{margin-top:.7rem}.verdicts{list-style:none;padding:0}.verdicts li{margin:.55rem 0}
+dl{display:grid;grid-template-columns:max-content 1fr;align-content:start;gap:.15rem .9rem;margin:.6rem 0;font-size:.94rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .tag{font-weight:650;white-space:nowrap}.good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--s4)}
 .scroll{overflow-x:auto;margin:.8rem 0 1.2rem}
 table{border-collapse:collapse;font-size:.93rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;color:var(--soft);padding:0 0 .4rem;font-size:.93rem;max-width:48rem}
-th,td{padding:.38rem .8rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
+caption{text-align:left;color:var(--soft);padding:0 0 .4rem;max-width:min(46rem,100vw - 2.5rem)}
+th,td{padding:.36rem .65rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 thead th{vertical-align:bottom;border-bottom:2px solid var(--line)}th.n,td.n{text-align:right;white-space:nowrap}
 td small,th small{display:block;font-weight:400}tbody th{font-weight:600}
 th[scope=rowgroup]{background:var(--faint);overflow-wrap:anywhere}
@@ -60,7 +63,7 @@ tbody tr>th[scope=rowgroup]{position:static;background:var(--faint)}
 .bar{display:block;height:4px;margin:3px 0 0 auto;border-radius:2px;background:var(--s1);max-width:100%}
 figure{margin:.6rem 0 1.2rem;min-width:0}figcaption{font-weight:600;margin-bottom:.3rem}
 figcaption small{font-weight:400;display:block}
-.chart{display:block;width:100%;height:auto;max-width:36rem}
+.chart{display:block;width:100%;height:auto;max-width:31rem}
 .chart text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;fill:var(--soft);
 font-variant-numeric:tabular-nums}
 .chart text.name{fill:var(--ink);font-weight:600}.end{text-anchor:end}.middle{text-anchor:middle}
@@ -71,7 +74,7 @@ stroke-linejoin:round}.whisker{stroke:var(--c);stroke-width:1.5;fill:none}
 .bars{fill:var(--c)}
 .s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}.s4{--c:var(--s4)}.s5{--c:var(--s5)}
 .s6{--c:var(--s6)}.s7{--c:var(--s7)}.plain{--c:var(--soft)}
-.d1{stroke-dasharray:7 4}.d2{stroke-dasharray:2 3}.d3{stroke-dasharray:9 3 2 3}.d4{stroke-dasharray:14 4}
+.d0{stroke-width:3.2}.d1{stroke-dasharray:7 4}.d2{stroke-dasharray:2 3}.d3{stroke-dasharray:9 3 2 3}.d4{stroke-dasharray:14 4}
 .legend{list-style:none;padding:0;margin:.2rem 0 0;font-size:.9rem}.legend li{display:flex;gap:.5rem;align-items:baseline;
 max-width:none}.legend svg{flex:none;width:34px;height:12px}
 .store{position:absolute;width:0;height:0}.pixels{image-rendering:pixelated}
