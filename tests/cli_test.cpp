@@ -83,8 +83,8 @@ TemporaryFolder* Cli::shared_ = nullptr;
 std::string Cli::weights_;
 
 TEST_F(Cli, HelpShowsDefaultsAndAnExample) {
-    for (const char* command :
-         {"train", "eval", "attack", "importance", "unlearn", "audit", "measure", "experiment", "inspect", "convert"}) {
+    for (const char* command : {"train", "eval", "attack", "importance", "unlearn", "audit", "measure", "report",
+                                "experiment", "inspect", "convert"}) {
         const ProgramResult result = lethe({command, "--help"});
         EXPECT_EQ(result.code, 0);
         EXPECT_THAT(result.out, AllOf(HasSubstr("--threads INT=0"), HasSubstr("Example:"), HasSubstr("--config")));

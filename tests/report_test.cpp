@@ -86,6 +86,10 @@ TEST(ReportCharts, PlacesValues) {
     EXPECT_DOUBLE_EQ(plot.at_y(0.5), 70);
     EXPECT_DOUBLE_EQ(plot.at_y(7), 20);  // at the edge
     EXPECT_DOUBLE_EQ(plot.at_y(-7), 220);
+    plot.inset = 30;
+    EXPECT_DOUBLE_EQ(plot.at_x(1), 70);
+    EXPECT_DOUBLE_EQ(plot.at_x(100), 310);
+    plot.inset = 0;
     plot.log_x = false;
     EXPECT_DOUBLE_EQ(plot.at_x(34), 140);  // a third of the way
 }
@@ -326,8 +330,8 @@ TEST_F(Report, TellsEverythingOfARun) {
     const Json arm = json("run/metrics.json").at("arms")[1];
     for (const Metric& metric : metrics()) {
         if (!arm.contains(metric.name)) continue;
-        EXPECT_THAT(html,
-                    HasSubstr("<th scope=\"row\">" + metric.name + "</th><td>" + report::escaped(metric.direction)));
+        EXPECT_THAT(
+            html, HasSubstr("<th scope=\"row\">" + metric.name + "<small>good: " + report::escaped(metric.direction)));
     }
     EXPECT_THAT(html, HasSubstr(report::fixed(arm.at("loss-attack").at("forget").at("auc"), 3)));
     EXPECT_THAT(html, HasSubstr(sha256_file(file("run/manifest.json"))));
@@ -365,6 +369,24 @@ TEST_F(Report, SaysWhatAMethodDid) {
     EXPECT_THAT(html, HasSubstr(verdict == "forgotten"  ? "\u2713 forgotten"
                                 : verdict == "diverged" ? "\u2715 diverged"
                                                         : "\u25CB not forgotten"));
+}
+
+TEST_F(Report, SaysWhichOtherImagesChangedSides) {
+    const std::string run = copy_of_run("changed");
+    Json changes = json(run + "/neggrad/collateral.json");
+    changes["test"]["lost"] = 1300;
+    changes["test"]["gained"] = 7;
+    changes["test"]["p_value"] = 1e-9;
+    changes["test"]["per_class"][1]["right_to_wrong"] = 40;
+    changes["test"]["per_class"][2]["right_to_wrong"] = 10;
+    write_text(file(run + "/neggrad/collateral.json"), changes.dump());
+    const std::string html = page({run});
+    EXPECT_THAT(html, HasSubstr("<th scope=\"row\">all</th><td class=\"n\">\u22121,300 / +7</td>"));
+    EXPECT_THAT(html, HasSubstr("<th scope=\"row\">McNemar&#39;s test</th><td class=\"n\">p &lt; 0.001</td>"));
+    // The bar of 10 is a quarter of the longest.
+    const std::size_t first = html.find("style=\"width:100%\""), second = html.find("style=\"width:25%\"");
+    EXPECT_LT(first, second);
+    EXPECT_NE(second, std::string::npos);
 }
 
 TEST_F(Report, SetsRunsBesideEachOther) {
@@ -486,8 +508,9 @@ TEST_F(Report, ShowsAnExperiment) {
     EXPECT_THAT(html, HasSubstr("<td class=\"n\">11</td><td class=\"n\">3</td>"));
     EXPECT_THAT(html,
                 AllOf(HasSubstr("net on data&lt;, k = 4"), HasSubstr("one &lt; two"), HasSubstr("net_data_k4_seed1")));
-    // k = 1 at the left end, the interval cut at 100 %, which is the upper edge; 20 % is the lower one.
-    EXPECT_THAT(html, HasSubstr("<line class=\"whisker s0\" x1=\"32.6\" y1=\"192.9\" x2=\"32.6\" y2=\"26\">"));
+    // k = 1 at the left end, 5 / 2 + 6 inside; the interval cut at 100 %, which is the upper edge; 20 % is the lower
+    // one.
+    EXPECT_THAT(html, HasSubstr("<line class=\"whisker s0\" x1=\"41.1\" y1=\"192.9\" x2=\"41.1\" y2=\"26\">"));
 
     write_text(file("experiment/results.json"), "{\"cells\": 1}");
     expect_refusal("experiment", "results.json is damaged or of another version");

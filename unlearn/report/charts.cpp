@@ -146,6 +146,7 @@ std::string draw(const CurveChart& chart) {
     const std::vector<double> y_ticks = linear_ticks(plot.y, y_step);
     plot.left = side + widest(y_ticks) + 6;
     plot.right = chart_width - side - 6;
+    if (chart.beside > 0) plot.inset = chart.beside * static_cast<double>(chart.curves.size()) / 2 + 6;
     Drawing drawing(curve_height, chart.alternative);
     drawing.text(side, 12, chart.y_label);
     for (const double tick : y_ticks) {
@@ -155,7 +156,8 @@ std::string draw(const CurveChart& chart) {
     }
     draw_x_axis(drawing, plot, x_ticks_of(chart, plot.x), chart.x_label);
     if (chart.reference)
-        drawing.line(plot.left, plot.at_y(*chart.reference), plot.right, plot.at_y(*chart.reference), "curve plain d2");
+        drawing.line(plot.left, plot.at_y(*chart.reference), plot.right, plot.at_y(*chart.reference),
+                     "curve plain d4 thin");
     draw_curves(drawing, chart, plot);
     return drawing.html();
 }

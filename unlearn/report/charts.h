@@ -21,8 +21,9 @@ struct Plot {
     double left = 0, right = 0, top = 0, bottom = 0;
     Range x = {}, y = {};
     bool log_x = false;
+    double inset = 0;  // the range of x begins and ends so far inside
 
-    double at_x(double value) const;  // left + share of the range (of its logarithm) * (right - left)
+    double at_x(double value) const;  // left + inset + share of the range (of its logarithm) * (right - left - 2 inset)
     double at_y(double value) const;  // bottom - share * (bottom - top); beyond the range at its end
 };
 

@@ -64,10 +64,10 @@ std::string changes_table(const std::vector<RunRecord>& runs, const RunRecord& r
     std::vector<std::string> all, p;
     for (const MethodRecord* method : methods) {
         all.push_back(sides_html((method->*part)->lost, (method->*part)->gained, 0));
-        p.push_back(p_value((method->*part)->p));
+        p.push_back(escaped(p_value((method->*part)->p)));
     }
     table.row("all", all);
-    table.row("McNemar's test", p);
+    table.row(escaped("McNemar's test"), p);
     const std::vector<std::size_t> order = order_of_classes(methods, part);
     for (std::size_t row = 0; row < std::min(order.size(), most_classes); ++row) {
         std::vector<std::string> cells;

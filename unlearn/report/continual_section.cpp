@@ -68,7 +68,10 @@ std::string continual(const ContinualRecord& record) {
                                        ", each forgotten with ", record.method,
                                        " by the model that the one before it left; ")) +
                             element("code", escaped(record.folder)) + ".") +
-           "\n" + triangle(record) + test_chart(record) + requests_table(record);
+           "\n" +
+           element("div", "\n" + triangle(record) + element("div", test_chart(record), {{"class", "grid"}}),
+                   {{"class", "beside"}}) +
+           "\n" + requests_table(record);
 }
 
 }  // namespace lethe::report

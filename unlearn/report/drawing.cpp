@@ -44,7 +44,7 @@ std::string mark_html(double x, double y, const Mark& mark) {
 double Plot::at_x(double value) const {
     const double share =
         log_x ? std::log(value / x.low) / std::log(x.high / x.low) : (value - x.low) / (x.high - x.low);
-    return left + share * (right - left);
+    return left + inset + share * (right - left - 2 * inset);
 }
 
 double Plot::at_y(double value) const {

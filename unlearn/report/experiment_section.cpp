@@ -76,39 +76,42 @@ std::string comparisons_table(const ExperimentRecord& record, const std::string&
     return any ? details("Methods compared, " + escaped(title), table.html()) : "";
 }
 
-// D_test against k.
-std::string accuracy_chart(const ExperimentRecord& record, const std::string& family, Marks& marks) {
-    CurveChart chart{.alternative = "Accuracy on D_test against k, the number of images to forget; " + family + ".",
-                     .x_label = "k, images to forget (logarithmic)",
-                     .y_label = "D_test, per cent",
-                     .curves = {},
-                     .log_x = true,
-                     .mark_all = true,
-                     .beside = 5};
+// D_test or D_r against k.
+std::string accuracy_chart(const ExperimentRecord& record, const std::string& family, const std::string& set,
+                           Marks& marks) {
+    CurveChart chart{
+        .alternative = concat("Accuracy on ", set, " against k, the number of images to forget; ", family, "."),
+        .x_label = "k, images to forget (logarithmic)",
+        .y_label = set + ", per cent",
+        .curves = {},
+        .log_x = true,
+        .mark_all = true,
+        .beside = 5};
     std::vector<LegendEntry> entries;
     for (const ExperimentRow& row : record.rows) {
         if (family_of(row.setting) != family) continue;
-        const Estimate& test = row.estimates.at("D_test");
+        const Estimate& accuracy = row.estimates.at(set);
         const auto k = static_cast<double>(row.setting.k);
         if (std::find(chart.x_ticks.begin(), chart.x_ticks.end(), k) == chart.x_ticks.end()) chart.x_ticks.push_back(k);
         if (row.method == "before") {
-            chart.reference = test.mean;
+            chart.reference = accuracy.mean;
             continue;
         }
         auto curve = std::find_if(chart.curves.begin(), chart.curves.end(),
                                   [&](const Curve& known) { return known.name == row.method; });
         if (curve == chart.curves.end()) curve = chart.curves.insert(curve, {row.method, marks.of(row.method), {}});
-        std::optional<Interval> bar = test.interval;  // an accuracy is no less than 0 and no more than 100
+        std::optional<Interval> bar = accuracy.interval;  // an accuracy is no less than 0 and no more than 100
         if (bar) bar = Interval{std::max(0.0, bar->low), std::min(100.0, bar->high)};
-        curve->points.push_back({k, test.mean, bar});
-        chart.alternative += concat(" ", row.method, " at k = ", row.setting.k, ": ", fixed(test.mean, 1), ".");
+        curve->points.push_back({k, accuracy.mean, bar});
+        chart.alternative += concat(" ", row.method, " at k = ", row.setting.k, ": ", fixed(accuracy.mean, 1), ".");
     }
-    if (chart.reference) entries.push_back({"before", {"plain", 2, 5}, true, fixed(*chart.reference, 1) + "\u00A0%"});
+    if (chart.reference) entries.push_back({"before", before_mark(), true, fixed(*chart.reference, 1) + "\u00A0%"});
     for (const Curve& curve : chart.curves) entries.push_back({curve.name, curve.mark});
-    return figure(draw(chart) + legend(entries),
-                  escaped("What forgetting k images costs, " + family) +
-                      element("small", escaped(concat("bars: ", fixed(100 * record.confidence, 0),
-                                                      " % interval of the mean, where there are several seeds"))));
+    return figure(
+        draw(chart) + legend(entries),
+        escaped(concat(set, " after forgetting k images: ", family)) +
+            element("small", escaped(concat("bars: ", fixed(100 * record.confidence, 0),
+                                            " % interval of the mean, where there is one, cut at 0 and 100 %"))));
 }
 
 }  // namespace
@@ -119,7 +122,10 @@ std::string experiment(const ExperimentRecord& record, Marks& marks) {
                                            element("code", escaped(record.folder)), ".")) +
                        "\n";
     std::string charts;
-    for (const std::string& family : distinct(record.rows, family_of)) charts += accuracy_chart(record, family, marks);
+    for (const std::string& family : distinct(record.rows, family_of)) {
+        charts += accuracy_chart(record, family, "D_test", marks);
+        charts += accuracy_chart(record, family, "D_r", marks);
+    }
     html += element("div", "\n" + charts, {{"class", "grid"}}) + "\n";
     for (const std::string& title : distinct(record.rows, title_of))
         html += heading(3, title) + means_table(record, title) + comparisons_table(record, title);

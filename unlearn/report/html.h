@@ -24,7 +24,7 @@ std::string grouped(int64_t value);
 std::string fixed(double value, int digits);
 std::string percent(const Accuracy& accuracy);     // "89.99 %", or a dash of no images
 std::string share_html(const Accuracy& accuracy);  // for a cell: "89.99 %" and below it "8,999 of 10,000"
-std::string p_value(double p);                     // "p = 0.031", "p < 0.001"
+std::string p_value(double p);                     // "p = 0.031", "p < 0.001": text, not markup
 std::string plural(int64_t count, const std::string& one, const std::string& many);  // "1 step", "1,200 steps"
 
 using Attributes = std::vector<std::pair<std::string, std::string>>;

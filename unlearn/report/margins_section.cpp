@@ -64,8 +64,8 @@ std::string margins(const std::vector<RunRecord>& runs, Marks& marks) {
     if (charts.empty())
         return paragraph("Not known: there is neither METHOD/dossier.json nor metrics.json of lethe measure.");
     return paragraph(
-               "Right of 0 an image is recognised. Images far to the left stand out as much as they did before: "
-               "no image that a model has never seen lies there.") +
+               "Right of 0 an image is recognised. Margins far to the left are no sign of thoroughness: compare with "
+               "D_test, which the model has never seen.") +
            element("div", "\n" + charts, {{"class", "grid"}}) + "\n";
 }
 

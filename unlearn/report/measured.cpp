@@ -14,24 +14,24 @@ std::string share(const Json& json) { return fixed(100 * number_or_nan(json), 1)
 std::string number(const Json& json, int digits = 3) { return fixed(number_or_nan(json), digits); }
 
 Reading relearn_reading(const Json& json) {
-    if (!json.at("finite").get<bool>()) return {"\u2013", "its loss left the finite numbers"};
-    return {(json.at("reached").get<bool>() ? "" : "> ") + plural(json.at("steps"), "step", "steps"), ""};
+    if (!json.at("finite").get<bool>()) return {"\u2013", {"its loss left the finite numbers"}};
+    return {(json.at("reached").get<bool>() ? "" : "> ") + plural(json.at("steps"), "step", "steps")};
 }
 
 Reading reemergence_reading(const Json& json) {
-    std::string worst;
+    Reading reading{share(json.at("mean"))};
     double most = 0;
     for (const Json& view : json.at("views")) {
         if (!view.at("changes").get<bool>() || view.at("share").get<double>() <= most) continue;
         most = view.at("share");
-        worst = concat("most: ", view.at("view").get<std::string>(), ", ", share(view.at("share")));
+        reading.notes = {concat("most: ", view.at("view").get<std::string>(), " ", share(view.at("share")))};
     }
-    return {share(json.at("mean")), worst};
+    return reading;
 }
 
 // The first level's numbers and texts, by name.
 Reading plain_reading(const Json& json) {
-    if (json.is_number()) return {number(json), ""};
+    if (json.is_number()) return {number(json)};
     Reading reading;
     for (const auto& [name, value] : json.items()) {
         if (!value.is_primitive() || value.is_null()) continue;
@@ -41,30 +41,30 @@ Reading plain_reading(const Json& json) {
         if (reading.value.empty())
             reading.value = text;
         else
-            reading.note += (reading.note.empty() ? "" : ", ") + name + " " + text;
+            reading.notes.push_back(name + " " + text);
     }
-    return reading.value.empty() ? Reading{"\u2013", ""} : reading;
+    return reading.value.empty() ? Reading{"\u2013"} : reading;
 }
 
 Reading reading_of(const std::string& metric, const Json& json) {
-    if (json.is_null()) return {"\u2013", "not for so few images"};
+    if (json.is_null()) return {"\u2013", {"too few images"}};
     if (metric == "reemergence") return reemergence_reading(json);
     if (metric == "loss-attack")
-        return {number(json.at("forget").at("auc")), "D_r: " + number(json.at("retain").at("auc"))};
-    if (metric == "logistic-attack") return {number(json.at("balanced_accuracy")), ""};
+        return {number(json.at("forget").at("auc")), {"D_r: " + number(json.at("retain").at("auc"))}};
+    if (metric == "logistic-attack") return {number(json.at("balanced_accuracy"))};
     if (metric == "svc-attack")
         return {share(json.back().at("forget_out")),
-                concat("D_test: ", share(json.back().at("test_out")), "; attack: ", share(json.back().at("accuracy")))};
+                {"D_test: " + share(json.back().at("test_out")), "attack: " + share(json.back().at("accuracy"))}};
     if (metric.starts_with("relearn")) return relearn_reading(json);
     if (metric == "margins")
         return {number(json.at("forget").at("margin").at("median"), 2),
-                "D_test: " + number(json.at("test").at("margin").at("median"), 2)};
+                {"D_test: " + number(json.at("test").at("margin").at("median"), 2)}};
     if (metric == "activation-distance")
-        return {number(json.at("test")),
-                concat("D_r: ", number(json.at("retain")), ", D_f: ", number(json.at("forget")))};
-    if (metric == "zrf") return {number(json.at("forget")), "D_test: " + number(json.at("test"))};
+        return {number(json.at("test")), {"D_r: " + number(json.at("retain")), "D_f: " + number(json.at("forget"))}};
+    if (metric == "zrf") return {number(json.at("forget")), {"D_test: " + number(json.at("test"))}};
     if (metric == "weight-distance")
-        return {number(json.at("parameters").at("l2")), "relative: " + number(json.at("parameters").at("relative"), 4)};
+        return {number(json.at("parameters").at("l2")),
+                {"relative: " + number(json.at("parameters").at("relative"), 4)}};
     return plain_reading(json);
 }
 

@@ -12,21 +12,23 @@ std::string reading_html(const MeasuredArm& arm, const std::string& metric) {
     if (arm.diverged) return "diverged";
     const auto found = arm.readings.find(metric);
     if (found == arm.readings.end()) return "\u2013";
-    return escaped(found->second.value) +
-           (found->second.note.empty() ? "" : element("small", escaped(found->second.note)));
+    std::string html = escaped(found->second.value);
+    for (const std::string& note : found->second.notes) html += element("small", escaped(note));
+    return html;
 }
 
 std::string metrics_table(const std::vector<RunRecord>& runs, const RunRecord& run) {
-    std::vector<Column> columns{{"metric", false}, {"good", false}};
+    std::vector<Column> columns{{"metric, and which way is good", false}};
     for (const MeasuredArm& arm : run.arms) columns.push_back({arm.name});
-    Table table("What lethe measure found" + of_run(runs, run) + ", and which way is good for forgetting", columns);
+    Table table("What lethe measure found" + of_run(runs, run) + "; below a number, what to compare it with" + "",
+                columns);
     for (const Metric& metric : metrics()) {
         const bool found = std::any_of(run.arms.begin(), run.arms.end(),
                                        [&](const MeasuredArm& arm) { return arm.readings.contains(metric.name); });
         if (!found) continue;
-        std::vector<std::string> cells{escaped(metric.direction)};
+        std::vector<std::string> cells;
         for (const MeasuredArm& arm : run.arms) cells.push_back(reading_html(arm, metric.name));
-        table.row(escaped(metric.name), cells);
+        table.row(escaped(metric.name) + element("small", escaped("good: " + metric.direction)), cells);
     }
     return table.html();
 }

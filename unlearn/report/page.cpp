@@ -38,12 +38,15 @@ std::vector<Section> sections_of(const Material& material) {
 std::string subject(const Material& material) {
     std::string text;
     const auto add = [&](std::size_t count, const char* one, const char* many) {
-        if (count > 0) text += (text.empty() ? "" : " and ") + plural(static_cast<int64_t>(count), one, many);
+        if (count > 0) text += (text.empty() ? "" : "; ") + (count == 1 ? one : concat(count, " ", many));
     };
-    add(material.runs.size(), "run that made a trained image classifier forget chosen training images",
-        "runs that made a trained image classifier forget chosen training images");
-    add(material.experiments.size(), "experiment over many such runs", "experiments over many such runs");
-    add(material.continuals.size(), "sequence of requests to forget", "sequences of requests to forget");
+    add(material.runs.size(), "a run that made a trained image classifier forget some of its training images",
+        "runs that made a trained image classifier forget some of its training images");
+    add(material.experiments.size(),
+        "an experiment: many runs that made a classifier forget some of its training images",
+        "experiments: many runs that made a classifier forget some of its training images");
+    add(material.continuals.size(), "a sequence of requests to forget training images, one after the other",
+        "sequences of requests to forget training images, one after the other");
     return text;
 }
 
@@ -75,9 +78,8 @@ std::string page(const Material& material, const std::string& title) {
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
            element("title", escaped(title)) + "\n" + element("style", style_sheet) + "\n</head>\n<body>\n" +
            "<a class=\"skip\" href=\"#main\">Skip to the contents</a>\n<header>\n" + element("h1", escaped(title)) +
-           "\n" +
-           element("p", escaped(concat("Report of ", subject(material), ", with what it cost.")), {{"class", "lead"}}) +
-           "\n" + element("nav", list(links_html), {{"aria-label", "Parts of this page"}}) + "\n</header>\n" +
+           "\n" + element("p", escaped(concat("What became of ", subject(material), ".")), {{"class", "lead"}}) + "\n" +
+           element("nav", list(links_html), {{"aria-label", "Parts of this page"}}) + "\n</header>\n" +
            element("main", "\n" + picture_store(material.runs) + main, {{"id", "main"}}) + "\n" +
            element("footer",
                    paragraph("Written by lethe report, version " LETHE_VERSION ", from the files in the folders.")) +

@@ -49,7 +49,8 @@ struct MethodRecord {
 
 // What a metric of metrics.json found, for a table's cell.
 struct Reading {
-    std::string value, note;
+    std::string value;
+    std::vector<std::string> notes = {};  // below it
 };
 struct MeasuredArm {
     std::string name;

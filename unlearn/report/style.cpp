@@ -7,7 +7,7 @@ namespace lethe::report {
 Mark forget_mark() { return {"s1", 0, 1}; }
 Mark retain_mark() { return {"s0", 0, 0}; }
 Mark test_mark() { return {"s2", 0, 2}; }
-Mark before_mark() { return {"plain", 2, 5}; }
+Mark before_mark() { return {"plain", 4, 5}; }
 
 Mark Marks::of(const std::string& method) {
     if (method == "before") return before_mark();
@@ -45,17 +45,18 @@ code{font:.86em ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere
 .card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.3rem 1.1rem .8rem;min-width:0}
 .halves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.2rem 2.5rem}
 .tables{display:flex;flex-wrap:wrap;gap:0 2.5rem}.tables>.scroll{max-width:100%}
+.tables table{font-size:.86rem}.tables th,.tables td{padding:.3rem .5rem}
 .beside{display:flex;flex-wrap:wrap;gap:0 2.5rem;align-items:start}.beside>.scroll{max-width:100%}
 .beside>.grid{flex:1 1 21rem}.card h3{margin-top:.7rem}.verdicts{list-style:none;padding:0}.verdicts li{margin:.55rem 0}
 dl{display:grid;grid-template-columns:max-content 1fr;align-content:start;gap:.15rem .9rem;margin:.6rem 0;font-size:.94rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-.tag{font-weight:650;white-space:nowrap}.good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--s4)}
+.tag{font-weight:700;white-space:nowrap}.good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--s4)}
 .scroll{overflow-x:auto;margin:.8rem 0 1.2rem}
 table{border-collapse:collapse;font-size:.93rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding:0 0 .4rem;max-width:min(46rem,100vw - 2.5rem)}
 th,td{padding:.36rem .65rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 thead th{vertical-align:bottom;border-bottom:2px solid var(--line)}th.n,td.n{text-align:right;white-space:nowrap}
-td small,th small{display:block;font-weight:400}tbody th{font-weight:600}
+td small,th small{display:block;font-weight:400}th small{max-width:15rem}tbody th{font-weight:600}
 th[scope=rowgroup]{background:var(--faint);overflow-wrap:anywhere}
 tbody tr>th:first-child{position:sticky;left:0;background:var(--paper)}
 tbody tr>th[scope=rowgroup]{position:static;background:var(--faint)}
@@ -74,7 +75,7 @@ stroke-linejoin:round}.whisker{stroke:var(--c);stroke-width:1.5;fill:none}
 .bars{fill:var(--c)}
 .s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}.s4{--c:var(--s4)}.s5{--c:var(--s5)}
 .s6{--c:var(--s6)}.s7{--c:var(--s7)}.plain{--c:var(--soft)}
-.d0{stroke-width:3.2}.d1{stroke-dasharray:7 4}.d2{stroke-dasharray:2 3}.d3{stroke-dasharray:9 3 2 3}.d4{stroke-dasharray:14 4}
+.d0{stroke-width:3.2}.thin{stroke-width:1.4}.d1{stroke-dasharray:7 4}.d2{stroke-dasharray:2 3}.d3{stroke-dasharray:9 3 2 3}.d4{stroke-dasharray:14 4}
 .legend{list-style:none;padding:0;margin:.2rem 0 0;font-size:.9rem}.legend li{display:flex;gap:.5rem;align-items:baseline;
 max-width:none}.legend svg{flex:none;width:34px;height:12px}
 .store{position:absolute;width:0;height:0}.pixels{image-rendering:pixelated}
@@ -89,11 +90,12 @@ summary{cursor:pointer;padding:.45rem 0;font-weight:600}summary .thumb{width:2re
 margin-right:.5rem}details[open]{padding-bottom:.4rem}
 footer{margin-top:3rem;border-top:2px solid var(--line);padding-top:.6rem;color:var(--soft);font-size:.9rem}
 @media (max-width:34rem){body{padding:0 .9rem 2rem}header{padding-top:1.2rem}th,td{padding:.34rem .55rem}
-table{font-size:.86rem}.card{padding:.1rem .8rem .6rem}}
+table{font-size:.86rem}th small{max-width:8rem}.card{padding:.1rem .8rem .6rem}}
 @media print{:root{--ink:#000;--soft:#333;--line:#aaa;--faint:#f1f1f1;--paper:#fff;--card:#fff;--good:#000;--bad:#000;
 --s0:#0069a6;--s1:#b84700;--s2:#00735a;--s3:#a2407c;--s4:#7d6000;--s5:#5b50c8;--s6:#3d4351;--s7:#0f7488}
 body{font-size:10pt;max-width:none;padding:0}nav,.skip{display:none}h2,h3,h4,summary,caption{break-after:avoid}
-tr,figure,.card,.sheet>li{break-inside:avoid}.scroll{overflow:visible}table{font-size:8.5pt}
+tr,figure,.sheet>li,.beside>.scroll,.tables>.scroll{break-inside:avoid}.scroll{overflow:visible}table{font-size:8.5pt}
+h2{margin-top:1.6rem}details table{font-size:7.5pt}details th,details td{padding:.12rem .4rem}@page{margin:15mm}
 details::details-content{content-visibility:visible;display:block;height:auto}a{color:inherit}}
 )";
 
