@@ -36,7 +36,7 @@ header{padding:2.2rem 0 .4rem}h1{font-size:clamp(1.6rem,1.2rem + 2vw,2.3rem);lin
 h2{font-size:1.35rem;margin:3rem 0 .7rem;padding-top:.7rem;border-top:2px solid var(--line);line-height:1.3}
 h3{font-size:1.08rem;margin:1.6rem 0 .5rem}h4{font-size:1rem;margin:1.3rem 0 .4rem}
 h1,h2,h3,h4,figcaption,summary{overflow-wrap:anywhere}
-p,ul{margin:.5rem 0}p,li{max-width:48rem}.lead{font-size:1.1rem;color:var(--soft)}
+p,ul{margin:.5rem 0}p,li{max-width:48rem}.lead{font-size:1.1rem;color:var(--soft);max-width:none}
 nav ul{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.1rem}nav li{margin:0}
 nav a{display:inline-block;padding:.2rem 0}
 code{font:.86em ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}small{color:var(--soft);font-size:.84em}
