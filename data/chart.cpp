@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
-#include <limits>
 
+#include "data/axis.h"
 #include "data/picture.h"
 #include "tensor/error.h"
 
@@ -17,61 +16,6 @@ constexpr int chart_margin = 16, swatch = 22, legend_height = 18;
 // yellow is left out because it vanishes on white.
 constexpr std::array<Colour, 7> palette{
     {{0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {230, 159, 0}, {86, 180, 233}, {0, 0, 0}}};
-
-struct Range {
-    double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
-    void include(double value) {
-        low = std::min(low, value);
-        high = std::max(high, value);
-    }
-    bool empty() const { return !(low <= high); }
-};
-
-// Steps of 1, 2 or 5 times a power of ten, about `wanted` of them over the range.
-double nice_step(const Range& range, int wanted) {
-    const double rough = (range.high - range.low) / wanted;
-    const double power = std::pow(10.0, std::floor(std::log10(rough)));
-    const double leading = rough / power;  // 1 to 10
-    return power * (leading < 1.5 ? 1 : leading < 3.5 ? 2 : leading < 7.5 ? 5 : 10);
-}
-
-std::vector<double> linear_ticks(const Range& range, double step) {
-    std::vector<double> ticks;
-    for (double i = std::ceil(range.low / step - 1e-9); i * step <= range.high + 1e-9 * step; ++i)
-        ticks.push_back(i == 0 ? 0 : i * step);
-    return ticks;
-}
-
-// Powers of ten, with 2 and 5 between them when there are few.
-std::vector<double> log_ticks(const Range& range) {
-    std::vector<double> ticks;
-    const bool dense = std::log10(range.high / range.low) < 2.5;
-    for (double power = std::floor(std::log10(range.low)); power <= std::log10(range.high); ++power)
-        for (const double factor : {1.0, 2.0, 5.0}) {
-            const double tick = factor * std::pow(10.0, power);
-            if ((factor == 1 || dense) && tick >= range.low * (1 - 1e-9) && tick <= range.high * (1 + 1e-9))
-                ticks.push_back(tick);
-        }
-    return ticks;
-}
-
-std::string label(double value) {
-    std::array<char, 32> text;
-    std::snprintf(text.data(), text.size(), "%.6g", value);
-    return text.data();
-}
-
-// A range of no extent gets some, so that it can be drawn.
-void widen(Range& range, bool logarithmic) {
-    if (range.empty()) range = logarithmic ? Range{1, 10} : Range{0, 1};
-    if (range.high - range.low > 1e-12 * std::max(std::abs(range.low), std::abs(range.high))) return;
-    if (logarithmic) {
-        range = {range.low / 2, range.high * 2};
-    } else {
-        const double pad = range.low == 0 ? 1 : 0.1 * std::abs(range.low);
-        range = {range.low - pad, range.high + pad};
-    }
-}
 
 void check_chart(const Chart& chart) {
     for (const Series& series : chart.series) {
@@ -94,7 +38,7 @@ public:
 
     int number_width() const {
         int width = 0;
-        for (const double tick : y_ticks_) width = std::max(width, Canvas::text_width(label(tick)));
+        for (const double tick : y_ticks_) width = std::max(width, Canvas::text_width(tick_label(tick)));
         return width;
     }
     int legend_width() const {
@@ -151,13 +95,13 @@ private:
         for (const double tick : y_ticks_) {
             const int y = static_cast<int>(std::lround(map_y(tick)));
             canvas_.rectangle(left_, y, right_ - left_ + 1, 1, grid);
-            canvas_.text(left_ - 8 - Canvas::text_width(label(tick)), y - 4, label(tick), label_colour);
+            canvas_.text(left_ - 8 - Canvas::text_width(tick_label(tick)), y - 4, tick_label(tick), label_colour);
         }
         for (const double tick : x_ticks_) {
             const int x = static_cast<int>(std::lround(map_x(tick)));
             canvas_.rectangle(x, upper_, 1, lower_ - upper_ + 1, grid);
             canvas_.rectangle(x, lower_, 1, 5, axis);
-            canvas_.text(x - Canvas::text_width(label(tick)) / 2, lower_ + 9, label(tick), label_colour);
+            canvas_.text(x - Canvas::text_width(tick_label(tick)) / 2, lower_ + 9, tick_label(tick), label_colour);
         }
         canvas_.rectangle(left_, upper_, 1, lower_ - upper_ + 1, axis);
         canvas_.rectangle(left_, lower_, right_ - left_ + 1, 1, axis);

@@ -85,7 +85,7 @@ std::string Cli::weights_;
 
 TEST_F(Cli, HelpShowsDefaultsAndAnExample) {
     for (const char* command : {"train", "eval", "attack", "importance", "unlearn", "continual", "audit", "measure",
-                                "experiment", "methods", "inspect", "convert"}) {
+                                "report", "experiment", "methods", "inspect", "convert"}) {
         const ProgramResult result = lethe({command, "--help"});
         EXPECT_EQ(result.code, 0);
         EXPECT_THAT(result.out, AllOf(HasSubstr("--threads INT=0"), HasSubstr("Example:"), HasSubstr("--config")));

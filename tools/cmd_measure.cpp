@@ -124,7 +124,9 @@ std::vector<Arm> MeasureCommand::arms() {
           " says what was forgotten and with which result; "
           "leave --after and --forget away");
     take_from_run();
-    for (const std::string& method : split_list(read_run("config.json").value("methods", ""))) {
+    const Json config = read_run("config.json");
+    for (const std::string& method :
+         split_list(config.contains("methods") ? config.at("methods").get<std::string>() : "")) {
         const std::filesystem::path file = std::filesystem::path(run_folder) / method / "weights.safetensors";
         if (std::filesystem::exists(file))
             list.push_back({method, file.string(), true});

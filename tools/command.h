@@ -122,6 +122,7 @@ std::unique_ptr<Command> make_audit(CLI::App& root);
 std::unique_ptr<Command> make_experiment(CLI::App& root);
 std::unique_ptr<Command> make_measure(CLI::App& root);
 std::unique_ptr<Command> make_methods(CLI::App& root);
+std::unique_ptr<Command> make_report(CLI::App& root);
 std::unique_ptr<Command> make_inspect(CLI::App& root);
 std::unique_ptr<Command> make_convert(CLI::App& root);
 

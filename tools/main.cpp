@@ -28,6 +28,7 @@ int run(int argc, char** argv) {
     commands.push_back(make_audit(root));
     commands.push_back(make_experiment(root));
     commands.push_back(make_measure(root));
+    commands.push_back(make_report(root));
     commands.push_back(make_methods(root));
     commands.push_back(make_inspect(root));
     commands.push_back(make_convert(root));

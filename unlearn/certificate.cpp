@@ -4,6 +4,7 @@
 
 #include "data/file.h"
 #include "tensor/error.h"
+#include "unlearn/report/html.h"
 #include "unlearn/run_manifest.h"
 
 namespace lethe {
@@ -61,22 +62,7 @@ Json method_json(const AuditedMethod& method) {
     return json;
 }
 
-std::string escaped(const std::string& text) {
-    std::string html;
-    for (const char c : text) {
-        if (c == '&')
-            html += "&amp;";
-        else if (c == '<')
-            html += "&lt;";
-        else if (c == '>')
-            html += "&gt;";
-        else if (c == '"')
-            html += "&quot;";
-        else
-            html += c;
-    }
-    return html;
-}
+using report::escaped;
 
 std::string text_of(const Json& value) {
     return escaped(value.is_string() ? value.get<std::string>()

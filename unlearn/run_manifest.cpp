@@ -102,7 +102,7 @@ std::string difference(const fs::path& run, const std::string& name, const Json&
 bool outside_manifest(const std::string& name) {
     static const std::array known{"manifest.json",         "manifest.json.asc", "manifest.json.sig",
                                   "manifest.json.minisig", "certificate.json",  "certificate.html",
-                                  "metrics.json",          "drift.png"};  // of `lethe measure`, made later
+                                  "metrics.json",          "drift.png",         "report.html"};  // made later
     return std::find(known.begin(), known.end(), name) != known.end();
 }
 

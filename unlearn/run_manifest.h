@@ -13,7 +13,8 @@ namespace lethe {
 
 inline constexpr const char* manifest_file = "manifest.json";
 
-// Files that are in no manifest: the manifest, signatures of it, and what `lethe audit` and `lethe measure` write.
+// Files that are in no manifest: the manifest, signatures of it, and what `lethe audit`, `lethe measure` and `lethe
+// report` write.
 bool outside_manifest(const std::string& name);
 
 // Lists and hashes the files in `run`; `inputs` is the run's inputs.json.
