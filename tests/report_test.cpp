@@ -276,29 +276,33 @@ TEST_F(Report, TrustsNoText) {
 
 TEST_F(Report, RefusesWhatIsDamaged) {
     const std::string run = copy_of_run("damaged");
+    const auto refused = [&] { return error_of([&] { report::read_run(file(run)); }); };
     for (const char* name : {"config.json", "inputs.json", "forget_set.json", "before.json", "attack.json",
                              "metrics.json", "neggrad/result.json", "neggrad/dossier.json", "neggrad/collateral.json"})
         for (const char* text : {"{", "[]", "{\"images\": 7}"}) {
             const std::string whole = read_text(file(run + "/" + name));
             write_text(file(run + "/" + name), text);
-            EXPECT_THAT(error_of([&] { report::read_run(file(run)); }), HasSubstr(name));
+            EXPECT_THAT(refused(), HasSubstr(name));
             write_text(file(run + "/" + name), whole);
         }
     write_text(file(run + "/attack.png"), "no picture");
     expect_refusal(run, "attack.png is not a PNG file");
     copy_of_run("damaged");
     write_text(file(run + "/neggrad/trace.jsonl"), "{}\n");
-    expect_refusal(run, "trace.jsonl: line 1 is not a step of a trace");
+    EXPECT_THAT(refused(), HasSubstr("trace.jsonl: line 1 is not a step of a trace"));
     copy_of_run("damaged");
     Json dossier = json(run + "/neggrad/dossier.json");
     dossier["images"].erase(0);
     write_text(file(run + "/neggrad/dossier.json"), dossier.dump());
-    expect_refusal(run, "dossier.json is not of the images in forget_set.json");
+    EXPECT_THAT(refused(), HasSubstr("dossier.json is not of the images in forget_set.json"));
+    copy_of_run("damaged");
+    write_text(file(run + "/forget_set.json"), "{\"images\": []}");
+    EXPECT_THAT(refused(), HasSubstr("forget_set.json lists no image"));
     copy_of_run("damaged");
     Json config = json(run + "/config.json");
     config["methods"] = "../run/neggrad";
     write_text(file(run + "/config.json"), config.dump());
-    expect_refusal(run, "../run/neggrad");
+    EXPECT_THAT(refused(), HasSubstr("../run/neggrad"));
 }
 
 TEST_F(Report, RefusesWhatIsNoFinishedRun) {
