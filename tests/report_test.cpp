@@ -211,6 +211,59 @@ TEST_F(Report, SaysWhatAMethodDid) {
                                                         : "\u25CB not forgotten"));
 }
 
+TEST_F(Report, SaysWhatForgettingCost) {
+    const std::string run = copy_of_run("cost");
+    for (const auto& [name, correct] : {std::pair{"before.json", 60}, {"neggrad/result.json", 44}}) {
+        Json result = json(run + "/" + name);
+        result["test"]["correct"] = correct;  // of 64: 93.75 % and 68.75 %
+        result["verdict"] = "forgotten";
+        write_text(file(run + "/" + name), result.dump());
+    }
+    const std::string html = page({run});
+    EXPECT_THAT(html, HasSubstr("Of the test images 68.75\u00A0% are right, 25.00 points fewer than before."));
+    EXPECT_THAT(html, HasSubstr("<small>44 of 64</small></td><td class=\"n\">25.00</td>"));
+}
+
+// Of five images "f8" are all and "80" is the first. With two steps on the axis step 1 is its left end, 32.6, and step
+// 2 its right one, 346; 100 % is 26 and 20 % is 196 - 170 / 5.
+TEST_F(Report, DrawsWhatIsRecognisedAfterEachStep) {
+    const std::string run = copy_of_run("stepped");
+    std::string line = read_text(file(run + "/neggrad/trace.jsonl")), lines;
+    line = line.substr(0, line.find('\n'));
+    for (const auto& [number, recognised, margin] : {std::tuple{1, "f8", 1.5}, {2, "80", -0.5}}) {
+        Json step = Json::parse(line);
+        step["step"] = number;
+        step["recognised"] = recognised;
+        step["forget_correct"] = 3;  // of a relabel method it counts other labels
+        step["mean_margin"] = margin;
+        lines += step.dump() + "\n";
+    }
+    write_text(file(run + "/neggrad/trace.jsonl"), lines);
+    fs::remove(file(run + "/relabel+adv/trace.jsonl"));
+    const std::string html = page({run});
+    EXPECT_THAT(html, HasSubstr("points=\"32.6,26 346,162\""));
+    EXPECT_THAT(html, HasSubstr("ends after 2 steps at 20.0\u00A0%"));
+    EXPECT_THAT(html, HasSubstr("ends after 2 steps at \u22120.5<"));
+    EXPECT_THAT(html, HasSubstr("no trace.jsonl: relabel+adv."));
+}
+
+TEST_F(Report, KeepsADossierOfEachImage) {
+    const std::string run = copy_of_run("dossiers");
+    Json dossier = json(run + "/neggrad/dossier.json");
+    Json& image = dossier["images"][0];
+    image["before"] = {{"predicted", image["label"]}, {"probability", 0.75}, {"rank", 1}, {"margin", 2.5}};
+    image["after"] = {{"predicted", image["label"]}, {"probability", nullptr}, {"rank", 0}, {"margin", nullptr}};
+    image["first_lost"] = 0;
+    image["lost_for_good"] = nullptr;
+    write_text(file(run + "/neggrad/dossier.json"), dossier.dump());
+    const double share = json("run/metrics.json").at("arms")[1].at("reemergence").at("images")[0].at("share");
+    EXPECT_THAT(page({run}),
+                HasSubstr("\u25CF</span></td><td class=\"n\">75.00 \u2192 \u2013</td><td class=\"n\">1 \u2192 0</td>"
+                          "<td class=\"n\">2.50 \u2192 \u2013</td><td class=\"n\">before the first step</td>"
+                          "<td class=\"n\">never</td><td class=\"n\">" +
+                          report::fixed(100 * share, 1) + "\u00A0%</td>"));
+}
+
 TEST_F(Report, SaysWhichOtherImagesChangedSides) {
     const std::string run = copy_of_run("changed");
     Json changes = json(run + "/neggrad/collateral.json");
@@ -276,29 +329,33 @@ TEST_F(Report, TrustsNoText) {
 
 TEST_F(Report, RefusesWhatIsDamaged) {
     const std::string run = copy_of_run("damaged");
+    const auto refused = [&] { return error_of([&] { report::read_run(file(run)); }); };
     for (const char* name : {"config.json", "inputs.json", "forget_set.json", "before.json", "attack.json",
                              "metrics.json", "neggrad/result.json", "neggrad/dossier.json", "neggrad/collateral.json"})
         for (const char* text : {"{", "[]", "{\"images\": 7}"}) {
             const std::string whole = read_text(file(run + "/" + name));
             write_text(file(run + "/" + name), text);
-            EXPECT_THAT(error_of([&] { report::read_run(file(run)); }), HasSubstr(name));
+            EXPECT_THAT(refused(), HasSubstr(name));
             write_text(file(run + "/" + name), whole);
         }
     write_text(file(run + "/attack.png"), "no picture");
     expect_refusal(run, "attack.png is not a PNG file");
     copy_of_run("damaged");
     write_text(file(run + "/neggrad/trace.jsonl"), "{}\n");
-    expect_refusal(run, "trace.jsonl: line 1 is not a step of a trace");
+    EXPECT_THAT(refused(), HasSubstr("trace.jsonl: line 1 is not a step of a trace"));
     copy_of_run("damaged");
     Json dossier = json(run + "/neggrad/dossier.json");
     dossier["images"].erase(0);
     write_text(file(run + "/neggrad/dossier.json"), dossier.dump());
-    expect_refusal(run, "dossier.json is not of the images in forget_set.json");
+    EXPECT_THAT(refused(), HasSubstr("dossier.json is not of the images in forget_set.json"));
+    copy_of_run("damaged");
+    write_text(file(run + "/forget_set.json"), "{\"images\": []}");
+    EXPECT_THAT(refused(), HasSubstr("forget_set.json lists no image"));
     copy_of_run("damaged");
     Json config = json(run + "/config.json");
     config["methods"] = "../run/neggrad";
     write_text(file(run + "/config.json"), config.dump());
-    expect_refusal(run, "../run/neggrad");
+    EXPECT_THAT(refused(), HasSubstr("../run/neggrad"));
 }
 
 TEST_F(Report, RefusesWhatIsNoFinishedRun) {

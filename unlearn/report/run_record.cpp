@@ -141,6 +141,7 @@ RunRecord read_run(const fs::path& folder) {
         for (const Json& image : json.at("images"))
             run.images.push_back({image.at("index"), image.at("label"), image.at("class"), image.at("sha256"), {}});
     });
+    check(!run.images.empty(), "report: ", (folder / "forget_set.json").string(), " lists no image");
     run.no_pictures = "the images were not looked for";
     read_record(folder, "before.json", [&](const Json& json) { run.before = result_from(json); });
     for (const std::string& name : methods) run.methods.push_back(read_method(folder, name, run));
