@@ -381,7 +381,8 @@ TEST_F(Scenarios, RequestsThatMakeNoSenseAreRefused) {
     expect_error(continual("c"), "give the requests one by one");
     expect_error(continual("c") + Arguments{"--request", "images:1", "--requests", "2"},
                  "give the requests one by one");
-    expect_error(continual("c") + Arguments{"--requests", "16", "--k", "4"}, "64 images are asked for");
+    expect_error(continual("c") + Arguments{"--requests", "16", "--k", "4"},
+                 "16 requests of 4 images are more than the 60");
     expect_error(continual("c") + Arguments{"--requests", "2", "--k", "0"}, "must be >= 1");
     expect_error(continual("c") + Arguments{"--request", "test:images:1"}, "only training images");
     expect_error(continual("c") + Arguments{"--request", "images:1", "--method", "adv,imp"}, "one method");

@@ -99,6 +99,8 @@ std::vector<ForgetRequest> ContinualCommand::find_requests(const UnlearnInputs& 
     }
     if (drawn == 0) return check_disjoint(requests), requests;
     check(drawn >= 1 && k >= 1, "continual: --requests and --k must be >= 1, got ", drawn, " and ", k);
+    check(k <= inputs.train.size() / drawn, "continual: ", drawn, " requests of ", k, " images are more than the ",
+          inputs.train.size(), " of the training set");
     const std::string expression = concat("random:", seed, ":", drawn * k);
     const std::vector<int64_t> images = inputs.select(expression);
     for (auto first = images.begin(); first != images.end(); first += k)

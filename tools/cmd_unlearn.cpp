@@ -88,7 +88,6 @@ int UnlearnCommand::run() {
     const std::vector<int64_t> forget_set = loaded->select_forget_set();
 
     const RunDirectory directory(out, "unlearn", loaded->config, free_keys());
-    check_inputs(directory, loaded->inputs);
     const Dataset& source = run_options.forget_split == Split::test ? loaded->test : loaded->train;
     say(concat(device_line(), "; ", forget_set.size(), " of ", source.size(),
                source.split == Split::test ? " test" : " training", " images to ",
