@@ -167,7 +167,7 @@ void Model::load_state(const StateDict& state_given) {
             not_finite.push_back(name);
     }
     for (const auto& [name, tensor] : given)
-        if (std::none_of(own.begin(), own.end(), [&](const auto& entry) { return entry.first == name; }))
+        if (std::none_of(own.begin(), own.end(), [&name = name](const auto& entry) { return entry.first == name; }))
             unexpected.push_back(name);
     if (!missing.empty() || !misshapen.empty() || !unexpected.empty() || !not_finite.empty())
         fail("these weights do not fit model ", spec_.arch, " with ", spec_.classes, " classes",
@@ -196,7 +196,7 @@ void restore_state(Model& model, const StateDict& state, const std::string& sour
     check(state.size() == own.size(), source, " has ", state.size(), " tensors, the model ", own.size());
     for (const auto& [name, tensor] : own) {
         const auto found =
-            std::find_if(state.begin(), state.end(), [&](const auto& entry) { return entry.first == name; });
+            std::find_if(state.begin(), state.end(), [&name = name](const auto& entry) { return entry.first == name; });
         check(found != state.end(), source, " has no tensor ", name);
         check(found->second.shape() == tensor.shape() && found->second.dtype() == tensor.dtype(), source, ": ", name,
               " is ", found->second.shape(), ", the model's is ", tensor.shape());
