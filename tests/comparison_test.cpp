@@ -57,6 +57,8 @@ protected:
             weights.push_back(own->clone());
             return true;
         });
+        if (static_cast<int64_t>(traces.size()) < steps) ADD_FAILURE() << method << " diverged";
+        weights.resize(static_cast<std::size_t>(steps) + 1, weights.back());
     }
     Rows probabilities(const Model& of, const Tensor& images) const {
         return softmax(predict(*fold_batchnorm(of), images));

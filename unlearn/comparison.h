@@ -18,7 +18,7 @@ struct ComparisonOptions {
     int64_t scrub_rounds = 10;    // scrub: passes over D_f, ...
     int64_t scrub_min_steps = 9;  // ... and steps on D_r after each of them
     float boundary_eps = 0.1f;    // boundary: length of the FGSM step in the maximum norm, in pixel units
-    float noise_alpha = 1e-10f;   // fisher-noise: lambda sigma_h^2
+    float noise_alpha = 1e-14f;   // fisher-noise: lambda sigma_h^2
     int64_t last_layers = 3;      // eu-k, cf-k: k
 
     void validate() const;  // throws Error naming the option and its range
