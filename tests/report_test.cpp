@@ -255,9 +255,13 @@ TEST_F(Report, KeepsADossierOfEachImage) {
     image["after"] = {{"predicted", image["label"]}, {"probability", nullptr}, {"rank", 0}, {"margin", nullptr}};
     image["first_lost"] = 0;
     image["lost_for_good"] = nullptr;
+    const std::vector<double> margins{0, -1, 2, -3, 0.5};
+    for (std::size_t i = 1; i < 5; ++i) dossier["images"][i]["after"]["margin"] = margins[i];
     write_text(file(run + "/neggrad/dossier.json"), dossier.dump());
+    const std::string html = page({run});
+    EXPECT_THAT(html, HasSubstr("neggrad: 2 of 5 above 0."));  // the first one has none
     const double share = json("run/metrics.json").at("arms")[1].at("reemergence").at("images")[0].at("share");
-    EXPECT_THAT(page({run}),
+    EXPECT_THAT(html,
                 HasSubstr("\u25CF</span></td><td class=\"n\">75.00 \u2192 \u2013</td><td class=\"n\">1 \u2192 0</td>"
                           "<td class=\"n\">2.50 \u2192 \u2013</td><td class=\"n\">before the first step</td>"
                           "<td class=\"n\">never</td><td class=\"n\">" +
@@ -444,6 +448,12 @@ TEST_F(Report, ShowsOneRequestAfterAnother) {
     // From 80 to 90 % and from request 1 to 2: corner to corner; the labels "80" to "90" begin the plot at 26.4.
     EXPECT_THAT(html, HasSubstr("points=\"26.4,26 346,196\""));
     EXPECT_THAT(html, HasSubstr("adv&lt;imp"));
+
+    sequence["before"] = {{"D_r", share(99, 100)}, {"D_test", share(90, 100)}};
+    write_text(file("continual/continual.json"), sequence.dump());
+    const std::string from = page({"continual"});
+    EXPECT_THAT(from, HasSubstr("<th scope=\"row\">none</th><td></td><td class=\"n\"></td><td class=\"n\">99.00"));
+    EXPECT_THAT(from, HasSubstr("<line class=\"curve plain d4 thin\" x1=\"26.4\" y1=\"26\" x2=\"346\" y2=\"26\">"));
 
     sequence["requests"][1]["earlier"] = Json::array();
     write_text(file("continual/continual.json"), sequence.dump());

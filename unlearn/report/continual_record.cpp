@@ -23,6 +23,10 @@ ContinualRecord read_continual(const std::filesystem::path& folder) {
     const char* const file = "continual.json";
     read_record(folder, file, [&](const Json& json) {
         record.method = json.at("method");
+        if (json.contains("before")) {
+            record.retain_before = accuracy_from(json.at("before").at("D_r"));
+            record.test_before = accuracy_from(json.at("before").at("D_test"));
+        }
         for (const Json& entry : json.at("requests")) {
             RequestRecord request = request_from(entry);
             for (const RequestRecord& earlier : record.requests)

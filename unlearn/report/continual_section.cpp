@@ -38,6 +38,8 @@ std::string requests_table(const ContinualRecord& record) {
                                                                          {"steps"},
                                                                          {"seconds"},
                                                                          {"run", false}});
+    if (record.test_before)
+        table.row("none", {"", "", share_html(*record.retain_before), share_html(*record.test_before), "", "", ""});
     for (const RequestRecord& request : record.requests)
         table.row(escaped(request.name),
                   {verdict_html(request.verdict), grouped(static_cast<int64_t>(request.forget.size())),
@@ -53,12 +55,16 @@ std::string test_chart(const ContinualRecord& record) {
                      .curves = {{record.method, test_mark(), {}}},
                      .whole_x = true,
                      .mark_all = true};
+    if (record.test_before) chart.reference = record.test_before->percent();
     for (const RequestRecord& request : record.requests) {
         const double share = request.test.percent();
         chart.curves[0].points.push_back({static_cast<double>(chart.curves[0].points.size() + 1), share});
         chart.alternative += concat(" After request ", request.name, ": ", fixed(share, 2), ".");
     }
-    return figure(draw(chart), "D_test after each request");
+    std::vector<LegendEntry> entries{{record.method, test_mark()}};
+    if (chart.reference)
+        entries.push_back({"before all requests", before_mark(), true, fixed(*chart.reference, 2) + "\u00A0%"});
+    return figure(draw(chart) + legend(entries), "D_test after each request");
 }
 
 }  // namespace

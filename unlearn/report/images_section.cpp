@@ -90,7 +90,7 @@ std::string attack_sheet(const std::vector<RunRecord>& runs, const RunRecord& ru
         return heading(below_run(runs), title) + paragraph(hits + " There is no attack.png to show some of them.");
     const std::string alternative =
         concat("Images of D_f, their adversarial twins and the magnified differences", of_run(runs, run), ". ", hits);
-    const std::string picture = "<img class=\"wide\" loading=\"lazy\" alt=\"" + escaped(alternative) + "\" src=\"" +
+    const std::string picture = "<img class=\"wide\" alt=\"" + escaped(alternative) + "\" src=\"" +
                                 data_uri("image/png", run.attack->sheet) + "\">";
     return heading(below_run(runs), title) +
            figure(picture, "Original, adversarial twin, difference (grey is none)" + element("small", escaped(hits)));

@@ -134,6 +134,7 @@ struct RequestRecord {
 };
 struct ContinualRecord {
     std::string name, folder, method = {};
+    std::optional<Accuracy> retain_before = {}, test_before = {};  // of the weights before all requests
     std::vector<RequestRecord> requests = {};
 };
 // Throws Error as read_run() does.

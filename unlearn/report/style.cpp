@@ -39,7 +39,8 @@ h1,h2,h3,h4,figcaption,summary{overflow-wrap:anywhere}
 p,ul{margin:.5rem 0}p,li{max-width:48rem}.lead{font-size:1.1rem;color:var(--soft);max-width:none}
 nav ul{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem 1.1rem}nav li{margin:0}
 nav a{display:inline-block;padding:.2rem 0}
-code{font:.86em ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}small{color:var(--soft);font-size:.84em}
+code{font:.86em ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}small{color:var(--soft);
+font-size:.84em}
 .note{border-left:4px solid var(--s4);padding:.1rem 0 .1rem .8rem}.warn{border-left-color:var(--bad)}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem 1.6rem;align-items:start}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:.3rem 1.1rem .8rem;min-width:0}
@@ -48,7 +49,8 @@ code{font:.86em ui-monospace,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere
 .tables table{font-size:.86rem}.tables th,.tables td{padding:.3rem .5rem}
 .beside{display:flex;flex-wrap:wrap;gap:0 2.5rem;align-items:start}.beside>.scroll{max-width:100%}
 .beside>.grid{flex:1 1 21rem}.card h3{margin-top:.7rem}.verdicts{list-style:none;padding:0}.verdicts li{margin:.55rem 0}
-dl{display:grid;grid-template-columns:max-content 1fr;align-content:start;gap:.15rem .9rem;margin:.6rem 0;font-size:.94rem}
+dl{display:grid;grid-template-columns:max-content 1fr;align-content:start;gap:.15rem .9rem;margin:.6rem 0;
+font-size:.94rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .tag{font-weight:700;white-space:nowrap}.good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--s4)}
 .scroll{overflow-x:auto;margin:.8rem 0 1.2rem}
@@ -75,8 +77,10 @@ stroke-linejoin:round}.whisker{stroke:var(--c);stroke-width:1.5;fill:none}
 .bars{fill:var(--c)}
 .s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}.s4{--c:var(--s4)}.s5{--c:var(--s5)}
 .s6{--c:var(--s6)}.s7{--c:var(--s7)}.plain{--c:var(--soft)}
-.d0{stroke-width:3.2}.thin{stroke-width:1.4}.d1{stroke-dasharray:7 4}.d2{stroke-dasharray:2 3}.d3{stroke-dasharray:9 3 2 3}.d4{stroke-dasharray:14 4}
-.legend{list-style:none;padding:0;margin:.2rem 0 0;font-size:.9rem}.legend li{display:flex;gap:.5rem;align-items:baseline;
+.d0{stroke-width:3.2}.thin{stroke-width:1.4}.d1{stroke-dasharray:7 4}.d2{stroke-dasharray:2 3}
+.d3{stroke-dasharray:9 3 2 3}.d4{stroke-dasharray:14 4}
+.legend{list-style:none;padding:0;margin:.2rem 0 0;font-size:.9rem}.legend li{display:flex;gap:.5rem;
+align-items:baseline;
 max-width:none}.legend svg{flex:none;width:34px;height:12px}
 .store{position:absolute;width:0;height:0}.pixels{image-rendering:pixelated}
 .thumbs{display:flex;flex-wrap:wrap;gap:.4rem;margin:.7rem 0}
