@@ -62,8 +62,7 @@ void check_task(const ForgetTask& task, const Method& method, int64_t classes) {
     check(task.images.defined() && task.images.rank() == 4 && task.images.dim(0) > 0,
           "unlearn: the forget set must be images [k,3,H,W] with at least one image");
     check_labels(task.labels, task.images.shape(), classes, "labels");
-    if (method.objective == Objective::relabel)
-        check_labels(task.relabels, task.images.shape(), classes, "new labels");
+    if (method.objective == Objective::relabel) check_labels(task.relabels, task.images.shape(), classes, "new labels");
     if (method.needs_attack()) {
         check(task.adversarial.defined() && task.adversarial.shape().rank() == 4 && task.adversarial.shape()[0] > 0,
               "unlearn: method ", method.name, " needs adversarial images");
