@@ -1,11 +1,14 @@
 // Reading one file of a run, with errors that name it.
 #pragma once
 
+#include <cmath>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "data/file.h"
 #include "tensor/error.h"
+#include "unlearn/metrics.h"
 #include "unlearn/run_directory.h"
 
 namespace lethe::report {
