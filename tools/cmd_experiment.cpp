@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 #include <set>
 #include <thread>
@@ -99,6 +100,8 @@ std::vector<Cell> ExperimentCommand::missing() const {
     std::vector<Cell> list;
     for (const Cell& cell : cells)
         if (!is_finished(folder.run(cell))) list.push_back(cell);
+    // The longest first: else the last of them would run alone, on a part of the machine.
+    std::stable_sort(list.begin(), list.end(), [](const Cell& a, const Cell& b) { return a.k > b.k; });
     return list;
 }
 

@@ -132,7 +132,7 @@ private:
         StopRule& stop = run_options.unlearn.stop;
         option("stop-in-a-row", stop.in_a_row, "stop when D_f is forgotten after this many steps in a row");
         option("stop-margin", stop.margin, "forgotten means wrong by at least this many logits");
-        option("stop-views", stop.views, "methods with views: at most this share of changed copies still recognised");
+        option("stop-views", stop.views, "methods with views: also at most this share of changed copies recognised");
         option("max-steps", stop.max_steps, "step budget of each method");
         option("max-seconds", stop.max_seconds, "time budget of each method in seconds; 0 = none");
     }
