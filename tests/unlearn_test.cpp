@@ -265,7 +265,7 @@ TEST_F(Unlearn, ViewsEndARunAtTheFirstStepThatForgetsThemToo) {
             return step.forget_correct == 0 &&
                    static_cast<double>(step.views_correct) <= share * static_cast<double>(step.views);
         };
-        EXPECT_EQ(traces.front().views, 4 * options.distill.views);
+        EXPECT_EQ(traces.front().views, options.forget_batch * options.distill.views);
         EXPECT_EQ(std::count_if(traces.begin(), traces.end(), met), 1);
         EXPECT_TRUE(met(traces.back()));
         steps.push_back(traces.size());
