@@ -138,6 +138,7 @@ TEST_P(Methods, TheSecondHalfAllocatesNothing) {
     const int64_t half =
         GetParam().needs_retained() ? 20 : 6;  // more than a pass over D_r, with its smaller last batch
     options.stop.max_steps = options.compare.fixed_steps = 2 * half;
+    options.optimizer.lr = 1e-4f;  // nothing diverges before that
     options.stop.in_a_row = 1000;
     set_threads(1);
     uint64_t allocations = 0, plans = 0;

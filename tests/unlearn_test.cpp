@@ -14,7 +14,6 @@
 #include "tests/support/tiny.h"
 #include "tests/support/tiny_task.h"
 #include "unlearn/metrics.h"
-#include "unlearn/step_terms.h"
 #include "unlearn/stop.h"
 
 namespace lethe::test {
@@ -271,12 +270,6 @@ TEST_F(Unlearn, ViewsEndARunAtTheFirstStepThatForgetsThemToo) {
         steps.push_back(traces.size());
     }
     EXPECT_LT(steps[0], steps[1]);
-}
-
-TEST(StepTerms, AMeanOverTheMarkedRowsBecomesOneOverAll) {
-    EXPECT_EQ(as_mean_over_all({1, 0, 1, 0}), (std::vector<float>{0.5f, 0, 0.5f, 0}));
-    EXPECT_EQ(as_mean_over_all({1, 1}), (std::vector<float>{1, 1}));
-    EXPECT_EQ(as_mean_over_all({0, 0}), (std::vector<float>{0, 0}));
 }
 
 TEST_F(Unlearn, RelabelNeedsEveryNewLabelWithItsMargin) {

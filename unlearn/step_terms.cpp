@@ -105,10 +105,4 @@ std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_
     return rows;
 }
 
-std::vector<float> as_mean_over_all(std::vector<float> recognised) {
-    const auto marked = std::count_if(recognised.begin(), recognised.end(), [](float row) { return row != 0.0f; });
-    for (float& row : recognised) row *= static_cast<float>(marked) / static_cast<float>(recognised.size());
-    return recognised;
-}
-
 }  // namespace lethe

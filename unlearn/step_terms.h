@@ -69,8 +69,4 @@ private:
 // 1 for the rows of logits [n,C] whose label's logit is not yet `margin` below the largest other one, 0 for the others.
 std::vector<float> still_recognised(const Tensor& logits, std::span<const int64_t> labels, double margin);
 
-// Weights with which a mean over the rows that are not 0 is one over all rows: the last image that is still recognised
-// is then pushed as hard as it was among many, not as hard as all of them together.
-std::vector<float> as_mean_over_all(std::vector<float> recognised);
-
 }  // namespace lethe

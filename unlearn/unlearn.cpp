@@ -265,7 +265,7 @@ void Unlearning::distill(StepTrace& trace) {
     const auto first = recognised_.begin() + forget_begin(step_);
     std::vector<float> recognised(first, first + batch.size());
     if (method_.views) batch = with_views(batch, recognised, trace);
-    trace.forget_loss = add_gradient(forget_, batch, 1.0, as_mean_over_all(recognised));
+    trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
 }
 
 // The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
