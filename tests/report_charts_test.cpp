@@ -153,7 +153,7 @@ double luminance(const std::string& hex) {
     return 0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2);
 }
 double contrast(const std::string& a, const std::string& b) {
-    const auto [low, high] = std::minmax(luminance(a), luminance(b));
+    const auto [low, high] = std::minmax({luminance(a), luminance(b)});
     return (high + 0.05) / (low + 0.05);
 }
 
