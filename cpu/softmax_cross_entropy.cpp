@@ -63,11 +63,9 @@ Tensor CpuBackend::log_odds_grad_impl(const Tensor& logits, const Tensor& labels
     const double share = double{weight} / static_cast<double>(std::max<int64_t>(1, rows));
     Tensor grad = Tensor::zeros(logits.shape());
     float* out = grad.mutable_data();
-    for (int64_t n = 0; n < logits.dim(0); ++n) {
-        const auto own = static_cast<double>(chosen[static_cast<std::size_t>(n)]);
-        if (own != 0.0)
-            log_odds_row(logits.data() + n * classes, labels.int64_data()[n], share * own, out + n * classes, classes);
-    }
+    for (int64_t n = 0; n < logits.dim(0); ++n)
+        if (chosen[static_cast<std::size_t>(n)] != 0.0f)
+            log_odds_row(logits.data() + n * classes, labels.int64_data()[n], share, out + n * classes, classes);
     return grad;
 }
 

@@ -170,7 +170,7 @@ __global__ void log_odds_grad_kernel(const float* __restrict__ logits, const int
     }
     const int64_t label = labels[row];
     const bool exists = label >= 0 && label < classes;
-    const double share = static_cast<double>(exists ? weight : NAN) * static_cast<double>(active[row]) / count;
+    const double share = static_cast<double>(exists ? weight : NAN) / count;
     const float* z = logits + row * classes;
     const auto top = static_cast<double>(row_max(z, classes, [&](int64_t c) { return c != label; }));
     double sum = 0.0;

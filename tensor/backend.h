@@ -162,9 +162,9 @@ public:
     Tensor softmax_cross_entropy_grad(const Tensor& grad_loss, const Tensor& probabilities, const Tensor& labels,
                                       const CrossEntropy& op = {});
 
-    // The gradient for logits [N,C] of weight * mean over the rows with active [N] != 0 of active times the log-odds
-    // log(p_y / (1 - p_y)) = z_y - log sum_{j != y} exp(z_j): weight * active / rows at y, minus that times a softmax
-    // over the other classes elsewhere; 0 in the other rows.
+    // The gradient for logits [N,C] of weight * mean over the rows with active [N] != 0 of the log-odds
+    // log(p_y / (1 - p_y)) = z_y - log sum_{j != y} exp(z_j): weight / rows at y, minus that times a softmax over the
+    // other classes elsewhere; 0 in the other rows.
     Tensor log_odds_grad(const Tensor& logits, const Tensor& labels, const Tensor& active, float weight);
 
     Tensor unary(Unary op, const Tensor& x);

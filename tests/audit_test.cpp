@@ -15,9 +15,6 @@
 #include "data/weights.h"
 #include "tests/support/compare.h"
 #include "tests/support/program.h"
-#include "unlearn/audit_compare.h"
-#include "unlearn/audit_trace.h"
-#include "unlearn/image_set.h"
 #include "unlearn/run_manifest.h"
 
 namespace lethe::test {

@@ -232,6 +232,14 @@ TEST_F(Experiment, TheReadyFilesAreGood) {
     }
 }
 
+TEST_F(Experiment, TheLargestSetsComeFirst) {
+    write_grid("[1, 2]", "[0]");
+    const std::vector<std::string> commands = lines(experiment({"--launcher", "shell"}).out);
+    ASSERT_EQ(commands.size(), 2u);
+    EXPECT_THAT(commands[0], HasSubstr("_k2_"));
+    EXPECT_THAT(commands[1], HasSubstr("_k1_"));
+}
+
 TEST_F(Experiment, WithoutSbatchItSaysSo) {
     write_grid("[2]", "[0]");
     const std::string path = std::getenv("PATH");

@@ -332,6 +332,8 @@ TEST_F(Scenarios, ASequenceIsRunsOneAfterTheOther) {
             EXPECT_EQ(requests[i].at("earlier").at(j).at("correct"), recognised(weights, requests[j].at("forget")));
     }
     EXPECT_EQ(lethe({"audit", "c/requests/3"}).code, 0);
+    EXPECT_EQ(lethe({"measure", "c/requests/3", "--only", "margins", "--limit", "0"}).code, 0);
+    EXPECT_EQ(json("c/requests/3/metrics.json").at("arms").at(0).at("D_r").at("total"), 60 - 9);
 
     // Killed, it goes on with the same bits.
     int killed = 0;

@@ -41,6 +41,8 @@ public:
             ->type_name("FILE");
         data_options("training and test images");
         option("forget", forget, "without RUN: D_f, as lethe unlearn --forget");
+        option("earlier", earlier,
+               "without RUN: images forgotten before, as lethe unlearn --earlier; they are not D_r");
         option("out", out, "folder for metrics.json; default: RUN")->type_name("DIR");
         option("only", only, "metrics to compute, comma-separated: lethe inspect --metrics; default: all")
             ->type_name("NAMES");
@@ -72,7 +74,7 @@ private:
     Json arm_json(Measurement& measurement, const Model& before, const Arm& arm) const;
     Json settings() const;
 
-    std::string run_folder, after, oracle, forget, out, only, skip;
+    std::string run_folder, after, oracle, forget, earlier, out, only, skip;
     MeasureOptions options;
 };
 
@@ -106,6 +108,7 @@ void MeasureCommand::take_from_run() {
         take("transform", transform);
         take("data", data_source);
         take("corrupt", corrupt);
+        take("earlier", earlier);
     } catch (const Json::exception&) {
         fail("measure: ", run_folder, "/config.json is not the configuration of a lethe unlearn");
     }
@@ -267,6 +270,7 @@ int MeasureCommand::run() {
 
     TerminalReporter reporter(quiet);
     reporter.begin("before", 0, "");
+    if (!earlier.empty()) options.earlier = select_forget_set(earlier, train);
     Measurement measurement(*before, train, test, indices, options);
     add_evidence(measurement, indices);
     const Arm retrained{"oracle", oracle};

@@ -32,7 +32,7 @@ struct Term {
     void load(const StepBatch& batch, std::span<const float> recognised, Device device);
 
     Tensor images, labels;
-    Tensor active;  // weight of each row; 0 leaves it out
+    Tensor active;  // 1 for the rows that count
     Tensor loss;    // [N], cross entropy
     Tensor target;  // [N,C], of distillation
     Tensor logits;  // [N,C], of distillation
@@ -49,8 +49,8 @@ public:
     // `batch_statistics`: as BatchNormMode::batch; else running statistics are used as they are.
     Gradients(Model& model, bool batch_statistics);
 
-    // Of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows for which it is not 0,
-    // times it. Returns mean CE.
+    // Of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it marks. Returns
+    // mean CE.
     double cross_entropy(Terms& terms, const StepBatch& batch, double weight,
                          std::span<const float> recognised = {}) const;
     // Of weight * mean KL(target || softmax(logits)), which for a row is weight / N * (softmax(logits) - target), as

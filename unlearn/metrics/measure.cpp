@@ -92,7 +92,9 @@ Measurement::Measurement(const Model& before, const Dataset& train, const Datase
     : before_(before), train_(train), test_(test), options_(options), forget_(std::move(forget)) {
     options_.validate();
     check(!forget_.empty(), "measure: the forget set is empty");
-    retain_ = evenly_spread(complement(forget_, train.size()), options_.limit);
+    std::vector<int64_t> not_retained = options_.earlier;
+    not_retained.insert(not_retained.end(), forget_.begin(), forget_.end());
+    retain_ = evenly_spread(complement(not_retained, train.size()), options_.limit);
     tested_ = evenly_spread(all_indices(test), options_.limit);
     check(retain_.size() >= 4 && tested_.size() >= 4, "measure: ", retain_.size(), " retained and ", tested_.size(),
           " test images; at least 4 of both are needed to compare with");

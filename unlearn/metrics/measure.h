@@ -24,6 +24,7 @@ struct MeasureOptions {
     int64_t folds = 5;                // of the logistic attack; fewer where D_f is smaller, none for a single image
     int64_t limit = 2000;             // images of D_r and of D_test, evenly spread; 0 = all
     int64_t sample = 1000;            // at most so many of these for features and BatchNorm's statistics; 0 = all
+    std::vector<int64_t> earlier;     // training images that were forgotten before these: they are not D_r
     std::vector<std::string> chosen;  // names of metrics; empty: all
     uint64_t seed = 0;
 
