@@ -58,6 +58,16 @@ ConvBias::ConvBias(Tensor value, const Conv2d& conv)
 
 Var Conv2dLayer::forward(const Var& x, BatchNormMode /*mode*/) { return conv2d(x, weight, op); }
 
+namespace {
+thread_local BatchNormListener* batchnorm_listener = nullptr;
+}
+
+BatchNormListener::BatchNormListener(Hear hear) : hear_(std::move(hear)), previous_(batchnorm_listener) {
+    batchnorm_listener = this;
+}
+
+BatchNormListener::~BatchNormListener() { batchnorm_listener = previous_; }
+
 BatchNorm2d::BatchNorm2d(int64_t channels)
     : weight(add_parameter("weight", Tensor::full({channels}, 1.0f))),
       bias(add_parameter("bias", Tensor::zeros({channels}))),
@@ -76,6 +86,7 @@ Var BatchNorm2d::forward(const Var& x, const Var& residual, bool relu, BatchNorm
                        .update_running = mode == BatchNormMode::batch,
                        .relu = relu};
     if (mode == BatchNormMode::batch) backend(num_batches_tracked).increment(num_batches_tracked);
+    if (batchnorm_listener != nullptr) batchnorm_listener->hear_(*this, x);
     return batchnorm(x, weight, bias, running_mean, running_var, residual, op);
 }
 

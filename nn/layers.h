@@ -78,6 +78,22 @@ private:
     bool frozen_ = false;
 };
 
+// While it lives, every BatchNorm2d that this thread runs, folded ones apart, tells what it is given. Of several the
+// last one made hears.
+class BatchNormListener {
+public:
+    using Hear = std::function<void(const BatchNorm2d& layer, const Var& x)>;
+    explicit BatchNormListener(Hear hear);
+    ~BatchNormListener();
+    BatchNormListener(const BatchNormListener&) = delete;
+    BatchNormListener& operator=(const BatchNormListener&) = delete;
+
+private:
+    friend class BatchNorm2d;
+    Hear hear_;
+    BatchNormListener* previous_;
+};
+
 // A convolution and the BatchNorm behind it, which fold into one: y = activation(bn(conv(x)) + residual?).
 class ConvBn : public Module {
 public:

@@ -355,11 +355,28 @@ TEST_F(Audit, HashedAgainAdversarialImagesOutsideTheBallAreRefused) {
 
 // Methods may look at the attack without being adversarial.
 TEST_F(Audit, HashedAgainTheAttackOfDistillationIsLookedAt) {
-    const ProgramResult unlearned =
-        run_lethe({"unlearn", "--data", "synthetic:0:200:50", "--weights", "trained/weights.safetensors", "--forget",
-                   "random:0:6", "--repeats", "2", "--steps", "3", "--max-steps", "2", "--methods", "distill",
-                   "--proxies", "4", "--out", "distilled"},
-                  folder_.path());
+    const ProgramResult unlearned = run_lethe({"unlearn",
+                                               "--data",
+                                               "synthetic:0:200:50",
+                                               "--weights",
+                                               "trained/weights.safetensors",
+                                               "--forget",
+                                               "random:0:6",
+                                               "--repeats",
+                                               "2",
+                                               "--steps",
+                                               "3",
+                                               "--max-steps",
+                                               "2",
+                                               "--methods",
+                                               "distill",
+                                               "--proxies",
+                                               "4",
+                                               "--proxies-from",
+                                               "attack",
+                                               "--out",
+                                               "distilled"},
+                                              folder_.path());
     ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
     EXPECT_EQ(run_lethe({"audit", "distilled"}, folder_.path()).code, 0);
     const RunDirectory run{fs::path(folder_.path("distilled"))};
@@ -370,6 +387,38 @@ TEST_F(Audit, HashedAgainTheAttackOfDistillationIsLookedAt) {
     const ProgramResult audited = run_lethe({"audit", "distilled"}, folder_.path());
     EXPECT_EQ(audited.code, 5) << audited.err;
     EXPECT_THAT(audited.out + audited.err, HasSubstr("attack.json: report[1]: hit is"));
+}
+
+TEST_F(Audit, HashedAgainInvertedImagesAreLookedAt) {
+    const ProgramResult unlearned =
+        run_lethe({"unlearn", "--data", "synthetic:0:200:50", "--weights", "trained/weights.safetensors", "--forget",
+                   "random:0:6", "--max-steps", "2", "--methods", "distill", "--proxies", "4", "--inverted", "12",
+                   "--inversion-steps", "2", "--out", "inverted"},
+                  folder_.path());
+    ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
+    const RunDirectory run{fs::path(folder_.path("inverted"))};
+    EXPECT_FALSE(run.has("attack.json"));
+    const auto audit = [&] {
+        write_manifest(run, run.read_json("inputs.json"));
+        return run_lethe({"audit", "inverted"}, folder_.path());
+    };
+    EXPECT_EQ(audit().code, 0);
+    const Json whole = run.read_json("inversion.json");
+    EXPECT_EQ(whole.at("labels").size(), 12u);
+    Json other = whole;
+    other["hits"] = whole["hits"].get<int64_t>() + 1;
+    write_text(run.file("inversion.json"), other.dump(2) + "\n");
+    ProgramResult audited = audit();
+    EXPECT_EQ(audited.code, 5) << audited.err;
+    EXPECT_THAT(audited.out + audited.err, HasSubstr("inversion.json: hits is"));
+    write_text(run.file("inversion.json"), whole.dump(2) + "\n");
+    std::vector<uint8_t> images = read_file(run.file("inverted.safetensors"));
+    const float outside = 1.5f;
+    std::memcpy(images.data() + images.size() - sizeof outside, &outside, sizeof outside);
+    write_file(run.file("inverted.safetensors"), images);
+    audited = audit();
+    EXPECT_EQ(audited.code, 5) << audited.err;
+    EXPECT_THAT(audited.out + audited.err, HasSubstr("inverted.safetensors: a pixel is 1.5"));
 }
 
 TEST_F(Audit, HashedAgainImportanceIsRecomputed) {

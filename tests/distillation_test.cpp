@@ -6,11 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "tensor/parallel.h"
 #include "tests/support/compare.h"
 #include "tests/support/tiny.h"
 #include "tests/support/tiny_task.h"
+#include "unlearn/inversion.h"
+#include "unlearn/step_terms.h"
 #include "unlearn/unlearn.h"
 
 namespace lethe::test {
@@ -20,7 +23,7 @@ class DistillationTest : public testing::Test {
 protected:
     void TearDown() override { set_threads(0); }
     Distillation make(int64_t proxies, bool keep_away) const {
-        return {*model, task.images, task.adversarial, proxies, keep_away, 5};
+        return {*model, task.images, task.adversarial, task.inverted, proxies, keep_away, 5};
     }
 
     std::unique_ptr<Model> model = tiny_model();
@@ -45,7 +48,7 @@ TEST_F(DistillationTest, DivergenceByHand) {
 }
 
 TEST_F(DistillationTest, ProxiesAreImagesAndTheTeachersOpinion) {
-    const Distillation distillation = make(6, false);
+    const Distillation distillation = make(18, false);
     const Proxies proxies = distillation.proxies(3);
     ASSERT_EQ(proxies.images.shape(), Shape({18, 3, tiny_side, tiny_side}));
     for (const float pixel : proxies.images.values()) EXPECT_TRUE(pixel >= 0.0f && pixel <= 1.0f);
@@ -63,23 +66,23 @@ TEST_F(DistillationTest, ProxiesAreImagesAndTheTeachersOpinion) {
 }
 
 TEST_F(DistillationTest, AStepsProxiesDependOnSeedAndStepAlone) {
-    const Distillation distillation = make(4, false);
+    const Distillation distillation = make(12, false);
     const Proxies at_seven = distillation.proxies(7);
     distillation.proxies(2);
     set_threads(1);
     EXPECT_TRUE(identical(distillation.proxies(7).images, at_seven.images));
     set_threads(2);
-    EXPECT_TRUE(identical(make(4, false).proxies(7).images, at_seven.images));
+    EXPECT_TRUE(identical(make(12, false).proxies(7).images, at_seven.images));
     EXPECT_FALSE(identical(distillation.proxies(8).images, at_seven.images));
 }
 
 // Black images to forget, white adversarial ones: a pixel of a mixture tells lambda, the pasted area its share.
 TEST_F(DistillationTest, KeptAwayProxiesAreAtMostHalfAnImageOfTheForgetSet) {
     const Tensor black = Tensor::full({4, 3, 32, 32}, 0.0f), white = Tensor::full({4, 3, 32, 32}, 1.0f);
-    const ImageRows pool(white);
+    const ImageRows pool(white), none;
     constexpr int64_t n = 64;
     for (const bool keep_away : {true, false}) {
-        const Proxies proxies = Distillation(*model, black, pool, n, keep_away, 1).proxies(0);
+        const Proxies proxies = Distillation(*model, black, pool, none, 3 * n, keep_away, 1).proxies(0);
         const int64_t pixels = 3 * 32 * 32, centre = (16 * 32 + 16) * 3;  // no shift of 4 brings zeros there
         float darkest = 1.0f, brightest = 0.0f;
         for (int64_t i = n; i < 2 * n; ++i) {
@@ -91,6 +94,100 @@ TEST_F(DistillationTest, KeptAwayProxiesAreAtMostHalfAnImageOfTheForgetSet) {
         EXPECT_EQ(darkest >= 0.5f, keep_away) << darkest;
         EXPECT_GT(brightest, 0.9f);
     }
+}
+
+// Grey images, each with a shade of its own: where no border reaches, a proxy shows which one it is.
+TEST_F(DistillationTest, ProxiesOfAStockAreItsImagesMoved) {
+    Tensor stock = Tensor::empty({5, 3, 32, 32});
+    for (int64_t i = 0; i < 5; ++i)
+        stock.rows(i, i + 1).copy_from(Tensor::full({1, 3, 32, 32}, 0.2f + 0.1f * static_cast<float>(i)));
+    const ImageRows rows(stock);
+    const Distillation distillation(*model, task.images, task.adversarial, rows, 40, false, 5);
+    const Proxies proxies = distillation.proxies(2);
+    ASSERT_EQ(proxies.images.shape(), Shape({40, 3, 32, 32}));
+    std::set<int> seen;
+    bool moved = false;
+    for (int64_t i = 0; i < 40; ++i) {
+        const float* image = proxies.images.data() + i * 3 * 32 * 32;
+        const float shade = image[(16 * 32 + 16) * 3];
+        seen.insert(static_cast<int>(std::lround(10 * shade)));
+        for (int64_t j = 0; j < 3 * 32 * 32; ++j) {
+            EXPECT_TRUE(image[j] == shade || image[j] == 0.0f);
+            moved = moved || image[j] == 0.0f;
+        }
+    }
+    EXPECT_EQ(seen, (std::set<int>{2, 3, 4, 5, 6}));
+    EXPECT_TRUE(moved);
+    EXPECT_TRUE(identical(proxies.target, softmax_rows(predict(*fold_batchnorm(*model), proxies.images))));
+    EXPECT_TRUE(identical(distillation.proxies(2).images, proxies.images));
+    EXPECT_FALSE(identical(distillation.proxies(3).images, proxies.images));
+}
+
+TEST_F(DistillationTest, WhereProxiesComeFrom) {
+    const Model plain({.arch = "squeezenet1_1", .classes = 5}, 1);
+    EXPECT_TRUE(inverts({}, *model));
+    EXPECT_FALSE(inverts({}, plain));
+    EXPECT_TRUE(inverts({.proxies_from = "inversion"}, *model));
+    EXPECT_FALSE(inverts({.proxies_from = "attack"}, *model));
+    EXPECT_THAT(error_of([&] { inverts({.proxies_from = "inversion"}, plain); }),
+                testing::HasSubstr("has no BatchNorm, so it cannot be inverted"));
+}
+
+// From inverted images alone: no adversarial ones are asked for.
+TEST_F(DistillationTest, ForgetsByProxiesOfTheModel) {
+    task.inverted = invert(*model, task.images, {.images = 20, .steps = 5}).images;
+    task.adversarial = {};
+    for (const char* name : {"distill", "distill+views"}) {
+        UnlearnOptions options = tiny_options();
+        options.distill.lr = 2e-3f;
+        options.distill.proxies = 16;
+        options.stop.views = 1;
+        const auto own = model->clone();
+        EXPECT_EQ(unlearn(*own, find_method(name), task, options, {}).verdict, Verdict::forgotten) << name;
+    }
+    task.inverted = ImageRows(Tensor::empty({2, 3, 4, 4}));
+    EXPECT_THAT(error_of([&] { unlearn(*model, find_method("distill"), task, tiny_options(), {}); }),
+                testing::HasSubstr("inverted images are [2, 3, 4, 4]"));
+}
+
+// Steps of methods with views grow shorter as the goal holds, and as long as ever when it does not.
+TEST_F(DistillationTest, StepsSettleAsTheGoalHolds) {
+    UnlearnOptions options = tiny_options();
+    options.distill.lr = 2e-3f;
+    options.distill.settle = 8;
+    options.stop.views = 1;
+    std::vector<StepTrace> traces;
+    const auto own = model->clone();
+    unlearn(*own, find_method("distill+views"), task, options, [&](const StepTrace& trace, const auto&) {
+        traces.push_back(trace);
+        return true;
+    });
+    int64_t in_a_row = 0;
+    for (const StepTrace& trace : traces) {
+        EXPECT_NEAR(trace.lr, 2e-3 * static_cast<double>(8 - in_a_row) / 8, 1e-9) << trace.step;
+        in_a_row = trace.forget_correct == 0 ? in_a_row + 1 : 0;
+    }
+    EXPECT_EQ(in_a_row, 8);
+}
+
+// One of two rows counts: half the gradient of its own mean, where the mean is over both.
+TEST_F(DistillationTest, TheMeanOverAllRowsWeakensAsRowsAreLost) {
+    const std::vector<int64_t> labels{task.labels[0], task.labels[1]};
+    const StepBatch batch = slice_batch(task.images, labels, 0, 2);
+    const std::vector<float> second{0.0f, 1.0f};
+    const auto gradients = [&](Average average) {
+        const auto own = model->clone();
+        Terms terms;
+        own->net().zero_grad();
+        Gradients(*own, false).cross_entropy(terms, batch, 3.0, second, average);
+        std::vector<Tensor> all;
+        for (const Module::Parameter& parameter : own->net().parameters()) all.push_back(parameter.var.grad());
+        return all;
+    };
+    const std::vector<Tensor> marked = gradients(Average::marked), all = gradients(Average::all);
+    ASSERT_EQ(marked.size(), all.size());
+    for (std::size_t i = 0; i < all.size(); ++i)
+        for (int64_t j = 0; j < all[i].numel(); ++j) EXPECT_EQ(all[i].data()[j], 0.5f * marked[i].data()[j]);
 }
 
 TEST_F(DistillationTest, ViewsStayInTheBoxAndAreCopiesMajor) {
@@ -141,6 +238,10 @@ TEST_F(DistillationTest, OptionsAreChecked) {
     EXPECT_THAT(error([](DistillOptions& o) { o.weight = -1; }), testing::HasSubstr("distillation weight is -1"));
     EXPECT_THAT(error([](DistillOptions& o) { o.lr = 0; }), testing::HasSubstr("> 0"));
     EXPECT_THAT(error([](DistillOptions& o) { o.proxies = 0; }), testing::HasSubstr("proxies is 0"));
+    EXPECT_THAT(error([](DistillOptions& o) { o.views_weight = -1; }), testing::HasSubstr("weight of views is -1"));
+    EXPECT_THAT(error([](DistillOptions& o) { o.settle = 0; }), testing::HasSubstr("settle is 0"));
+    EXPECT_THAT(error([](DistillOptions& o) { o.proxies_from = "air"; }),
+                testing::HasSubstr("auto, inversion or attack"));
     EXPECT_THAT(error([](DistillOptions& o) { o.views = 0; }), testing::HasSubstr("views is 0"));
 }
 

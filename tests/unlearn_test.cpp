@@ -254,6 +254,7 @@ TEST_F(Unlearn, GoalNeedsChangedCopiesToBeForgotten) {
 
 TEST_F(Unlearn, ViewsEndARunAtTheFirstStepThatForgetsThemToo) {
     options.distill.lr = 2e-3f;
+    options.distill.settle = 1;
     options.stop.max_steps = 200;
     std::vector<std::size_t> steps;
     for (const double share : {1.0, 0.0}) {

@@ -35,7 +35,7 @@ void UnlearnCommand::resolve() {
     run_options.unlearn.switches = defaults.switches;
     for (const std::string& text : split_list(switches_text)) set_switch(run_options.unlearn.switches, text);
     run_options.unlearn.optimizer.decay_all = run_options.unlearn.switches.decay_all;
-    run_options.unlearn.seed = run_options.seed = seed;
+    run_options.unlearn.seed = run_options.seed = run_options.inversion.seed = seed;
     run_options.attack = attack_options.resolved(seed);
     run_options.validate();
 }

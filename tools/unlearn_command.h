@@ -105,11 +105,21 @@ private:
     }
     void distill_options() {
         DistillOptions& distill = run_options.unlearn.distill;
-        option("distill-weight", distill.weight, "distill methods: weight of KL on the proxies");
+        option("distill-weight", distill.weight, "distill, distill+imp: weight of KL on the proxies");
+        option("views-weight", distill.views_weight, "distill+views: the same");
         option("distill-lr", distill.lr, "distill methods: learning rate of Adam");
         option("distill-margin", distill.margin, "distill methods: push an image until it is wrong by so many logits");
-        option("proxies", distill.proxies, "distill methods: proxies of each of the three kinds per step");
+        option("proxies", distill.proxies, "distill methods: proxies per step");
+        option("proxies-from", distill.proxies_from,
+               "distill methods: inversion (images made of the model), attack (of D_f and its adversarial images), or "
+               "auto: inversion where the model has BatchNorm");
+        InversionOptions& inversion = run_options.inversion;
+        option("inverted", inversion.images, "inversion: images to make");
+        option("inversion-steps", inversion.steps, "inversion: steps of Adam on them");
+        option("inversion-lr", inversion.lr, "inversion: its learning rate, in pixel units");
         option("views", distill.views, "distill+views: changed copies of each image of D_f per step");
+        option("settle", distill.settle,
+               "distill+views: stop when the goal was met after this many steps in a row, which grow shorter");
     }
     void comparison_options() {
         ComparisonOptions& compare = run_options.unlearn.compare;

@@ -55,6 +55,7 @@ private:
     void forget_set(Findings& findings);
     void before(Findings& findings);
     void attack(Findings& findings);
+    void inversion(Findings& findings);
     void importance(Findings& findings);
     void numbers(const Method& method, Findings& findings);
     void trace(const Method& method, const Outcome& outcome, AuditedMethod& audited, Findings& findings);
@@ -114,11 +115,17 @@ void Audit::execute() {
     ask("before", "before.json: the weights before, evaluated again on D_f, D_r and D_test", step(&Audit::before));
     if (any([](const Method& method) { return method.objective == Objective::relabel; }))
         task_.relabels = new_labels(*twin_, sets_->source, task_, options_);
-    if (any([](const Method& method) { return method.needs_attack(); }))
+    const RunNeeds needs = needs_of(options_, subject_.model);
+    if (needs.attack)
         ask("attack",
             "adversarial.safetensors lies in the box and the ball; targets, predictions, hits and norms of attack.json "
             "hold for the weights before",
             step(&Audit::attack));
+    if (needs.inversion)
+        ask("inversion",
+            "inverted.safetensors lies in the box and is of the run's shape; the hits of inversion.json hold for the "
+            "weights before",
+            step(&Audit::inversion));
     twin_.reset();
     if (any([](const Method& method) { return method.importance; }))
         ask("importance", "importance.safetensors: the importance of the weights before for D_f, computed again",
@@ -232,6 +239,25 @@ void Audit::attack(Findings& findings) {
     compare("attack.json", attack_json(forget_, targets, reports, seconds), findings);
 }
 
+// Its pixels are not made again, which would take as long as making them did: the manifest holds their hash.
+void Audit::inversion(Findings& findings) {
+    const RowFile file(run_.file("inverted.safetensors"));
+    const Shape shape = task_.images.shape().with_rows(options_.inversion.images);
+    check(file.shape() == shape, "inverted.safetensors holds ", file.shape(), ", the run needs ", shape);
+    std::vector<int64_t> rows(static_cast<std::size_t>(shape[0]));
+    std::iota(rows.begin(), rows.end(), 0);
+    const Tensor images = file.gather(rows);
+    for (const float pixel : images.values())
+        check(pixel >= 0 && pixel <= 1, "inverted.safetensors: a pixel is ", pixel);
+    const Json claimed = run_.read_json("inversion.json");
+    const Inversion inversion{.images = images,
+                              .labels = inversion_labels(shape[0], subject_.model.spec().classes),
+                              .loss = claimed.at("loss"),
+                              .statistics = claimed.at("statistics")};
+    const int64_t hits = evaluate_logits(predict(*twin_, images), inversion.labels).accuracy.correct;
+    compare("inversion.json", inversion_json(inversion, hits, claimed.at("seconds")), findings);
+}
+
 void Audit::importance(Findings& findings) {
     const StateDict saved = read_weights(run_.file("importance.safetensors")).state();
     const StateDict omega = mas_importance(subject_.model, task_.images, importance_options(options_.unlearn));
@@ -296,6 +322,7 @@ void Audit::trace(const Method& method, const Outcome& outcome, AuditedMethod& a
                                         .options = options_.unlearn,
                                         .relabels = method.objective == Objective::relabel,
                                         .fixed_steps = fixed_steps(method, options_.unlearn),
+                                        .in_a_row = needed_in_a_row(method, options_.unlearn),
                                         .goal = outcome.goal,
                                         .recognised = recognised_set(outcome.views, task_.labels),
                                         .diverged = diverged,
@@ -322,7 +349,7 @@ std::vector<Criterion> Audit::criteria(const Method& method, const MethodResult&
     const bool relabels = method.objective == Objective::relabel;
     const UnlearnOptions& unlearn = options_.unlearn;
     const bool first_zero = unlearn.switches.stop_on_first_zero;
-    const int64_t needed = first_zero ? 1 : unlearn.stop.in_a_row;
+    const int64_t needed = needed_in_a_row(method, unlearn);
     const Accuracy& seen = goal.accuracy;
     std::vector<Criterion> list{
         {relabels ? "every image of D_f has its new label" : "no image of D_f has its true label",

@@ -76,6 +76,7 @@ std::optional<Ending> apply_rule(const std::vector<StepTrace>& trace, const Trac
                                      .images = context.goal.accuracy.total,
                                      .relabels = context.relabels,
                                      .fixed_steps = context.fixed_steps,
+                                     .in_a_row = context.in_a_row,
                                      .seconds = last ? context.claim.seconds : trace[i].seconds});
         if (last) return end;
         if (end) {

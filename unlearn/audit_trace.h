@@ -16,6 +16,7 @@ struct TraceContext {
     const UnlearnOptions& options;
     bool relabels = false;
     int64_t fixed_steps = 0;  // as fixed_steps()
+    int64_t in_a_row = 1;     // as needed_in_a_row()
     Evaluation goal;          // of D_f by the saved weights, against the labels whose count is the goal
     std::string recognised;   // images of D_f that the saved weights give their true label, as image_set()
     bool diverged = false;    // the saved weights' logits or retained accuracy say so

@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
+#include "unlearn/inversion.h"
 #include "unlearn/metrics.h"
 
 namespace lethe {
@@ -26,6 +27,14 @@ std::vector<int64_t> draw_rows(const Random& random, uint64_t item, int64_t from
     std::vector<int64_t> rows;
     for (int64_t i = 0; i < count; ++i) rows.push_back(random.below(from, item, static_cast<uint32_t>(i)));
     return rows;
+}
+
+// Moved by up to 1/8 of a side, zeros come in, and mirrored or not; an item for each image.
+Tensor shifted_and_mirrored(Tensor images, uint64_t first_item, const Random& random) {
+    std::vector<uint64_t> items(static_cast<std::size_t>(images.dim(0)));
+    std::iota(items.begin(), items.end(), first_item);
+    augment_crop_flip(images, items, shift_limit(images.dim(2), images.dim(3), 4), random);
+    return images;
 }
 
 // In images whose pixels lie row by row with their channels together.
@@ -53,12 +62,26 @@ void paste(const Rectangle& piece, const float* from, float* to, int64_t width, 
 void DistillOptions::validate() const {
     check(std::isfinite(weight) && weight >= 0, "unlearn: the distillation weight is ", weight,
           "; it must be a finite number >= 0");
+    check(std::isfinite(views_weight) && views_weight >= 0, "unlearn: the distillation weight of views is ",
+          views_weight, "; it must be a finite number >= 0");
     check(std::isfinite(lr) && lr > 0, "unlearn: the learning rate of distillation is ", lr,
           "; it must be a finite number > 0");
     check(std::isfinite(margin) && margin >= 0, "unlearn: the margin of distillation is ", margin,
           "; it must be a finite number >= 0");
     check(proxies >= 1, "unlearn: proxies is ", proxies, "; it must be >= 1");
+    check(proxies_from == "auto" || proxies_from == "inversion" || proxies_from == "attack",
+          "unlearn: proxies_from is '", proxies_from, "'; it must be auto, inversion or attack");
     check(views >= 1, "unlearn: views is ", views, "; it must be >= 1");
+    check(settle >= 1, "unlearn: settle is ", settle, "; it must be >= 1");
+}
+
+bool inverts(const DistillOptions& options, const Model& model) {
+    options.validate();
+    if (options.proxies_from == "attack") return false;
+    const bool possible = has_batchnorm(model);
+    check(possible || options.proxies_from == "auto", "unlearn: model ", model.spec().arch,
+          " has no BatchNorm, so it cannot be inverted; proxies must come from the attack (auto does so)");
+    return possible;
 }
 
 Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Random& random, uint64_t first_item) {
@@ -84,30 +107,39 @@ Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Rando
     return views;
 }
 
-Distillation::Distillation(const Model& original, const Tensor& forget, const ImageRows& adversarial, int64_t proxies,
-                           bool keep_away, uint64_t seed)
+Distillation::Distillation(const Model& original, const Tensor& forget, const ImageRows& adversarial,
+                           const ImageRows& inverted, int64_t proxies, bool keep_away, uint64_t seed)
     : teacher_(fold_batchnorm(original)),
       forget_(forget),
       adversarial_(adversarial),
+      inverted_(inverted),
       count_(proxies),
       keep_away_(keep_away),
       seed_(seed) {}
 
 Proxies Distillation::proxies(int64_t step) const {
+    const Tensor images = inverted_.defined() ? from_stock(step) : from_attack(step);
+    return {images, softmax_rows(predict(*teacher_, images))};
+}
+
+Tensor Distillation::from_stock(int64_t step) const {
     const Random random(seed_, Purpose::proxy), augment(seed_, Purpose::augment);
-    const int64_t n = count_, height = forget_.dim(2), width = forget_.dim(3), channels = forget_.dim(1);
-    // Items of a step: five for choices of rows and lambda, then one for each rectangle.
+    Tensor images = inverted_.gather(draw_rows(random, static_cast<uint64_t>(step), inverted_.shape()[0], count_));
+    return shifted_and_mirrored(std::move(images), static_cast<uint64_t>(step * count_), augment);
+}
+
+Tensor Distillation::from_attack(int64_t step) const {
+    const Random random(seed_, Purpose::proxy), augment(seed_, Purpose::augment);
+    const int64_t n = std::max<int64_t>(1, count_ / 3), height = forget_.dim(2), width = forget_.dim(3);
+    const int64_t channels = forget_.dim(1), pool = adversarial_.shape()[0], k = forget_.dim(0);
+    // Items of a step: five for choices of rows and lambda, then one for each rectangle; for the placement of a's and
+    // b's images one each.
     const auto item = static_cast<uint64_t>(step) * static_cast<uint64_t>(n + 5);
-    const auto augmented = [&](Tensor rows, uint64_t part) {  // part 0 or 1 of a step
-        const auto size = static_cast<uint64_t>(rows.dim(0));
-        std::vector<uint64_t> items(size);
-        std::iota(items.begin(), items.end(), (2 * static_cast<uint64_t>(step) + part) * size);
-        augment_crop_flip(rows, items, shift_limit(height, width, 4), augment);
-        return rows;
-    };
-    const int64_t pool = adversarial_.shape()[0], k = forget_.dim(0);
-    const Tensor a = augmented(ImageRows(forget_).gather(draw_rows(random, item, k, 2 * n)), 0);
-    const Tensor b = augmented(adversarial_.gather(draw_rows(random, item + 1, pool, 2 * n)), 1);
+    const auto placement = static_cast<uint64_t>(4 * n * step);
+    const Tensor a =
+        shifted_and_mirrored(ImageRows(forget_).gather(draw_rows(random, item, k, 2 * n)), placement, augment);
+    const Tensor b = shifted_and_mirrored(adversarial_.gather(draw_rows(random, item + 1, pool, 2 * n)),
+                                          placement + static_cast<uint64_t>(2 * n), augment);
 
     Tensor images = Tensor::empty(forget_.shape().with_rows(3 * n));
     images.rows(0, n).copy_from(adversarial_.gather(draw_rows(random, item + 2, pool, n)));
@@ -125,7 +157,7 @@ Proxies Distillation::proxies(int64_t step) const {
         paste(draw_rectangle(random, item + 5 + static_cast<uint64_t>(i), share, height, width), row(a, n + i), pasted,
               width, channels);
     });
-    return {images, softmax_rows(predict(*teacher_, images))};
+    return images;
 }
 
 Tensor softmax_rows(const Tensor& logits) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "nn/model.h"
 #include "tensor/random.h"
@@ -11,11 +12,16 @@
 namespace lethe {
 
 struct DistillOptions {
-    float weight = 100.0f;  // w, of KL against the forgetting term
-    float lr = 1e-4f;       // of Adam, which these methods step with, BatchNorm frozen
-    float margin = 0.5f;    // the forgetting term rests for an image that is wrong by this many logits
-    int64_t proxies = 64;   // of each of the three kinds, per step
-    int64_t views = 4;      // weakly changed copies of each image of D_f per step, for the methods with views
+    float weight = 150.0f;              // w, of KL against the forgetting term
+    float views_weight = 40.0f;         // the same, of the methods with views
+    float lr = 2e-4f;                   // of Adam, which these methods step with, BatchNorm frozen
+    float margin = 0.5f;                // the forgetting term rests for an image that is wrong by this many logits
+    int64_t proxies = 96;               // per step
+    std::string proxies_from = "auto";  // "inversion", "attack", or "auto": inversion where the model has BatchNorm
+    int64_t views = 4;  // weakly changed copies of each image of D_f per step, for the methods with views
+    // Methods with views end when their goal was met after so many steps in a row, and their steps grow shorter on the
+    // way: the learning rate is that of above times (1 - steps in a row / settle).
+    int64_t settle = 20;
 
     void validate() const;  // throws Error naming the option and its range
 };
@@ -25,30 +31,39 @@ struct DistillOptions {
 // `random` at items from `first_item` on, one per copy.
 Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Random& random, uint64_t first_item);
 
+// Proxies are made by inverting the model (unlearn/inversion.h), else from adversarial images. Throws Error for a name
+// that is none of the three above, and for "inversion" with a model without BatchNorm.
+bool inverts(const DistillOptions& options, const Model& model);
+
 // Stand-ins for the images one does not have, with the original network's opinion of them (a data-free relative of
-// Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). Three kinds, n of each:
+// Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). From a stock of inverted images: drawn from it,
+// each shifted and mirrored at random. From adversarial images of D_f: three kinds, a third of each:
 //   attacked  targeted adversarial images of D_f: they lie just across the boundaries around D_f
 //   mixed     lambda a + (1 - lambda) b (mixup; Zhang et al., ICLR 2018)
 //   pasted    a rectangle of a in b (CutMix; Yun et al., ICCV 2019), of lambda of its area
 // where a is an image of D_f and b an adversarial image, each shifted and mirrored at random, lambda uniform in [0, 1);
 // `keep_away`: in [0, 1/2), so that no proxy teaches what D_f looks like when it is only mirrored.
 struct Proxies {
-    Tensor images;  // [3n,3,H,W] in [0,1], on the CPU
-    Tensor target;  // [3n,C], softmax of the original network's logits, on the CPU
+    Tensor images;  // [n,3,H,W] in [0,1], on the CPU
+    Tensor target;  // [n,C], softmax of the original network's logits, on the CPU
 };
 
 class Distillation {
 public:
-    // `original` is copied (folded); `forget` [k,3,H,W] and `adversarial` are kept by reference.
-    Distillation(const Model& original, const Tensor& forget, const ImageRows& adversarial, int64_t proxies,
-                 bool keep_away, uint64_t seed);
+    // `original` is copied (folded); the images are kept by reference. With `inverted`, a stock of any size, `forget`
+    // [k,3,H,W] and `adversarial` are not looked at; without it a step has at least three proxies.
+    Distillation(const Model& original, const Tensor& forget, const ImageRows& adversarial, const ImageRows& inverted,
+                 int64_t proxies, bool keep_away, uint64_t seed);
 
     Proxies proxies(int64_t step) const;  // a function of the step and the seed alone
 
 private:
+    Tensor from_stock(int64_t step) const;
+    Tensor from_attack(int64_t step) const;
+
     std::unique_ptr<Model> teacher_;
     const Tensor& forget_;
-    const ImageRows& adversarial_;
+    const ImageRows &adversarial_, &inverted_;
     int64_t count_;
     bool keep_away_;
     uint64_t seed_;

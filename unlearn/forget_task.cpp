@@ -18,13 +18,17 @@ void ForgetTask::validate(const Method& method, int64_t classes) const {
           "unlearn: the forget set must be images [k,3,H,W] with at least one image");
     check_labels(labels, images.shape(), classes, "labels");
     if (method.objective == Objective::relabel) check_labels(relabels, images.shape(), classes, "new labels");
-    if (method.needs_attack()) {
+    if (method.adversarial || (method.distillation && !inverted.defined())) {
         check(adversarial.defined() && adversarial.shape().rank() == 4 && adversarial.shape()[0] > 0,
               "unlearn: method ", method.name, " needs adversarial images");
         check_labels(adversarial_labels, adversarial.shape(), classes, "adversarial labels");
         check(adversarial.shape()[0] % images.dim(0) == 0, "unlearn: ", adversarial.shape()[0],
               " adversarial images are no multiple of the ", images.dim(0), " images to forget");
     }
+    if (inverted.defined())
+        check(inverted.shape().rank() == 4 && inverted.shape()[0] > 0 &&
+                  inverted.shape().with_rows(1) == images.shape().with_rows(1),
+              "unlearn: inverted images are ", inverted.shape(), ", the forget set is ", images.shape());
     check(!method.importance || !penalty.empty(), "unlearn: method ", method.name, " needs importance weights");
     check(!method.needs_retained() || retained.size() > 0, "unlearn: method ", method.name,
           " looks at D_r, and no training image is left that is not to be forgotten");

@@ -38,7 +38,6 @@ struct Method {
     std::unique_ptr<MethodStep> (*make)(const StepContext&) = nullptr;  // in place of the flags above
 
     bool needs_retained() const { return data.ends_with("D_r"); }
-    bool needs_attack() const { return adversarial || distillation; }  // looks at adversarial images
 };
 
 const std::vector<Method>& methods();

@@ -67,6 +67,25 @@ void write_attack_sheet(const std::filesystem::path& path, const Tensor& origina
     write_sheet(path, sheet, 3);
 }
 
+void write_inverted_sheet(const std::filesystem::path& path, const Inversion& inversion,
+                          const std::vector<std::string>& class_names) {
+    const auto columns = std::min<int64_t>({10, static_cast<int64_t>(class_names.size()), inversion.images.dim(0)});
+    const auto classes = static_cast<int64_t>(class_names.size());
+    Sheet sheet;
+    sheet.title = "Images made of the model alone";
+    for (int64_t row = 0; row < 3; ++row) {
+        std::vector<SheetCell> cells;
+        for (int64_t column = 0; column < columns; ++column) {
+            const int64_t image = row * classes + column;
+            if (image < inversion.images.dim(0))
+                cells.push_back({inversion.images, image,
+                                 class_name(class_names, inversion.labels[static_cast<std::size_t>(image)])});
+        }
+        if (!cells.empty()) sheet.rows.push_back(std::move(cells));
+    }
+    write_sheet(path, sheet, 2);
+}
+
 void write_trace_chart(const std::filesystem::path& path,
                        const std::vector<std::pair<std::string, std::vector<StepTrace>>>& traces, int64_t forget_size) {
     Chart accuracy{.title = "Images of D_f still recognised",

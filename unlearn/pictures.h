@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 #include "unlearn/image_rows.h"
+#include "unlearn/inversion.h"
 #include "unlearn/pgd.h"
 #include "unlearn/unlearn.h"
 
@@ -18,6 +19,10 @@ void write_attack_sheet(const std::filesystem::path& path, const Tensor& origina
                         const ImageRows& adversarial, const std::vector<int64_t>& targets,
                         const std::vector<PgdReport>& report, const std::vector<std::string>& class_names,
                         int64_t limit = 6);
+
+// The first images of an inversion, a class to a column, and what they were made to be.
+void write_inverted_sheet(const std::filesystem::path& path, const Inversion& inversion,
+                          const std::vector<std::string>& class_names);
 
 // D_f accuracy and mean margin against steps, one curve per method.
 void write_trace_chart(const std::filesystem::path& path,

@@ -77,6 +77,7 @@ private:
     Evaluation evaluate_set(const std::string& phase, Model& twin, const Dataset& data,
                             const std::vector<int64_t>& indices);
     void attack(RunResult& run);
+    void inversion(RunResult& run);
     void importance(RunResult& run);
     MethodResult unlearn_with(const Method& method);
     UnlearnResult run_steps(const Method& method, Model& model, std::vector<StepTrace>& trace);
@@ -108,8 +109,10 @@ RunResult Run::execute() {
     directory_.write_json("forget_set.json", forget_set_json(sets_.source, forget_));
     before_ = before();
     run.rows.push_back(before_);
-    if (any([](const Method& method) { return method.needs_attack(); })) attack(run);
-    twin_.reset();  // only relabels and the attack look through it
+    const RunNeeds needs = needs_of(options_, model_);
+    if (needs.attack) attack(run);
+    if (needs.inversion) inversion(run);
+    twin_.reset();
     // What one phase asked memory for is of no use to the next.
     const auto return_memory = [&] { backend(model_.device()).trim(); };
     return_memory();
@@ -180,6 +183,29 @@ void Run::attack(RunResult& run) {
     write_attack_sheet(directory_.file("attack.png"), task_.images, task_.labels, task_.adversarial, targets, reports,
                        train_.class_names);
     directory_.write_json("attack.json", report);
+}
+
+void Run::inversion(RunResult& run) {
+    const std::filesystem::path file = directory_.file("inverted.safetensors");
+    if (directory_.has("inversion.json")) {
+        task_.inverted = RowFile(file);
+        run.inversion_seconds = directory_.read_json("inversion.json").at("seconds");
+        return;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    const InversionOptions& options = options_.inversion;
+    reporter_.begin("inversion", options.images * options.steps, "image steps");
+    const Inversion inverted =
+        invert(model_, task_.images, options, [&](int64_t done) { reporter_.progress(done, ""); });
+    run.inversion_seconds = seconds_since(start);
+    const int64_t hits = evaluate_logits(predict(*twin_, inverted.images), inverted.labels).accuracy.correct;
+    reporter_.end(concat(hits, " of ", options.images, " are what they were made to be"));
+    RowFileWriter rows(file, "images", inverted.images.shape());
+    rows.append(inverted.images);
+    rows.commit();
+    task_.inverted = RowFile(file);
+    write_inverted_sheet(directory_.file("inverted.png"), inverted, train_.class_names);
+    directory_.write_json("inversion.json", inversion_json(inverted, hits, run.inversion_seconds));
 }
 
 void Run::importance(RunResult& run) {
@@ -363,6 +389,26 @@ Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>&
     return {{"seconds", seconds}, {"hits", hits}, {"rows", reports.size()}, {"report", report}};
 }
 
+Json inversion_json(const Inversion& inversion, int64_t hits, double seconds) {
+    return {{"seconds", seconds},
+            {"hits", hits},
+            {"rows", inversion.labels.size()},
+            {"loss", inversion.loss},
+            {"statistics", inversion.statistics},
+            {"labels", inversion.labels}};
+}
+
+RunNeeds needs_of(const RunOptions& options, const Model& model) {
+    RunNeeds needs;
+    for (const std::string& name : options.methods) {
+        const Method& method = find_method(name);
+        const bool inverted = method.distillation && inverts(options.unlearn.distill, model);
+        needs.inversion = needs.inversion || inverted;
+        needs.attack = needs.attack || method.adversarial || (method.distillation && !inverted);
+    }
+    return needs;
+}
+
 RunSets run_sets(const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
                  const RunOptions& options) {
     const bool of_test = options.forget_split == Split::test;
@@ -460,6 +506,7 @@ void RunOptions::validate() const {
     attack.validate();
     check(!methods.empty(), "unlearn: no method is named");
     check(retain_train_limit >= 0, "unlearn: retain_train_limit is ", retain_train_limit, "; it must be >= 0, 0 = all");
+    inversion.validate();
     check(repeats >= 1, "unlearn: adversarial images per image must be >= 1, got ", repeats);
     for (const std::string& method : methods)
         check(find_method(method).objective == Objective::relabel || !corrects(),

@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "data/weights.h"
 #include "unlearn/evidence.h"
+#include "unlearn/inversion.h"
 #include "unlearn/metrics.h"
 #include "unlearn/pgd.h"
 #include "unlearn/pictures.h"
@@ -32,7 +33,8 @@ struct RunOptions {
     std::vector<std::string> methods{"neggrad", "adv", "imp", "adv+imp"};
     UnlearnOptions unlearn;
     PgdOptions attack;
-    int64_t repeats = 20;  // adversarial images per image of D_f
+    InversionOptions inversion;  // of methods with distillation
+    int64_t repeats = 20;        // adversarial images per image of D_f
     // y*: "random" (another class, drawn), "second" (the runner-up), a class name, or "true": a correction of images
     // that the model gets wrong, each towards its own label
     std::string relabel = "random";
@@ -48,6 +50,12 @@ struct RunOptions {
     void validate() const;  // throws Error naming the option and its range
 };
 
+// What has to be made of the weights before for the methods of a run: adversarial images, inverted images.
+struct RunNeeds {
+    bool attack = false, inversion = false;
+};
+RunNeeds needs_of(const RunOptions& options, const Model& model);  // throws Error as inverts() does
+
 // attack_pool() with the adversarial images written to `path` as they come, as the tensor "images" (data/row_file.h).
 std::vector<PgdReport> attack_to_file(const std::filesystem::path& path, Model& twin, const Tensor& images,
                                       std::span<const int64_t> labels, const PgdOptions& options,
@@ -61,7 +69,7 @@ struct MethodResult {
     Verdict verdict = Verdict::not_forgotten;
     std::string reason;
     int64_t steps = 0;
-    double seconds = 0;  // unlearning alone: without attack, importance and evaluation of D_r and D_test
+    double seconds = 0;  // unlearning alone: without attack, inversion, importance and evaluation of D_r and D_test
 };
 Verdict verdict_from(const std::string& text);  // the inverse of name(Verdict); throws Error for anything else
 // Calls the model diverged where its logits are not finite or its retained accuracy is near chance; true when so.
@@ -76,6 +84,7 @@ std::vector<ResultBars> result_bars(const std::vector<MethodResult>& rows);  // 
 // Of METHOD/weights.safetensors; `source` is that of the weights before.
 Metadata unlearned_metadata(const ModelSpec& spec, const std::string& method, const Metadata& source);
 Json forget_set_json(const Dataset& source, const std::vector<int64_t>& forget);
+Json inversion_json(const Inversion& inversion, int64_t hits, double seconds);
 Json attack_json(const std::vector<int64_t>& forget, const std::vector<int64_t>& targets,
                  const std::vector<PgdReport>& reports, double seconds);
 
@@ -101,13 +110,13 @@ ImportanceOptions importance_options(const UnlearnOptions& options);
 
 struct RunResult {
     std::vector<MethodResult> rows;  // "before" first
-    double attack_seconds = 0, importance_seconds = 0;
+    double attack_seconds = 0, inversion_seconds = 0, importance_seconds = 0;
 };
 
 // Runs everything that is not yet in `directory`. `model` stays as it is; each method starts from a copy of it.
-// Writes: forget_set.json, before.json, adversarial.safetensors + attack.json + attack.png, importance.safetensors +
-// importance.json, METHOD/{trace.jsonl,checkpoint.safetensors,weights.safetensors,dossier.json,collateral.json,
-// result.json}, trace.png,
+// Writes: forget_set.json, before.json, adversarial.safetensors + attack.json + attack.png, inverted.safetensors +
+// inversion.json + inverted.png, importance.safetensors + importance.json,
+// METHOD/{trace.jsonl,checkpoint.safetensors,weights.safetensors,dossier.json,collateral.json, result.json}, trace.png,
 // results.json, results.csv.
 RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test, const std::vector<int64_t>& forget,
                          const RunOptions& options, const RunDirectory& directory, Reporter& reporter);

@@ -47,6 +47,14 @@ void Term::load(const StepBatch& batch, std::span<const float> recognised, Devic
     active.copy_from(rows);
 }
 
+void Term::load_share(std::span<const float> recognised, const Model& model) {
+    const auto rows = static_cast<int64_t>(recognised.size());
+    const float marked = std::accumulate(recognised.begin(), recognised.end(), 0.0f);
+    const Shape shape{rows, model.spec().classes};
+    if (!share.defined()) share = Tensor::empty(shape, DType::float32, model.device());
+    share.copy_from(Tensor::full(shape, marked / static_cast<float>(rows)));
+}
+
 Gradients::Gradients(Model& model, bool batch_statistics)
     : model_(model),
       device_(backend(model.device())),
@@ -54,20 +62,22 @@ Gradients::Gradients(Model& model, bool batch_statistics)
 
 Var Gradients::forward(const Tensor& images) const { return model_.forward(images, mode_); }
 
-double Gradients::cross_entropy(Terms& terms, const StepBatch& batch, double weight,
-                                std::span<const float> recognised) const {
+double Gradients::cross_entropy(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised,
+                                Average average) const {
     const bool log_odds = !recognised.empty();
     Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
     const auto total = static_cast<float>(weight),
                share = static_cast<float>(weight / static_cast<double>(batch.size()));
     term.load(batch, recognised, model_.device());
+    if (average == Average::all) term.load_share(recognised, model_);
     term.graph.run([&] {
         Var logits = forward(term.images);
         Var loss = softmax_cross_entropy(logits, term.labels);
         term.loss = loss.value();
-        if (log_odds)
-            logits.backward(device_.log_odds_grad(logits.value(), term.labels, term.active, total));
-        else
+        if (log_odds) {
+            const Tensor grad = device_.log_odds_grad(logits.value(), term.labels, term.active, total);
+            logits.backward(average == Average::all ? device_.binary(Binary::mul, grad, term.share) : grad);
+        } else
             loss.backward(Tensor::full(loss.shape(), share, model_.device()));
     });
     return mean_of(term.loss);

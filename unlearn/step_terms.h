@@ -30,14 +30,20 @@ struct Term {
 
     // Brings a batch to the device. Rows that are not `recognised` do not count; empty: all do.
     void load(const StepBatch& batch, std::span<const float> recognised, Device device);
+    void load_share(std::span<const float> recognised, const Model& model);
 
     Tensor images, labels;
     Tensor active;  // 1 for the rows that count
+    Tensor share;   // [N,C], all of it the share of rows that count
     Tensor loss;    // [N], cross entropy
     Tensor target;  // [N,C], of distillation
     Tensor logits;  // [N,C], of distillation
     StepGraph graph;
 };
+
+// What the log-odds of the marked rows are averaged over: these rows, so that the last one left is pushed as hard as
+// all were; or all rows, so that the pull of each stays what it is and the whole grows weaker.
+enum class Average { marked, all };
 
 // By rows and weight: the last batch of a pass may be smaller.
 using Terms = std::map<std::pair<int64_t, double>, Term>;
@@ -51,8 +57,8 @@ public:
 
     // Of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it marks. Returns
     // mean CE.
-    double cross_entropy(Terms& terms, const StepBatch& batch, double weight,
-                         std::span<const float> recognised = {}) const;
+    double cross_entropy(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {},
+                         Average average = Average::marked) const;
     // Of weight * mean KL(target || softmax(logits)), which for a row is weight / N * (softmax(logits) - target), as
     // for the cross entropy with that target. images [N,3,H,W] and target [N,C] on the CPU; returns the logits,
     // likewise.

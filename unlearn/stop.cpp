@@ -27,6 +27,11 @@ int64_t fixed_steps(const Method& method, const UnlearnOptions& options) {
     return 0;
 }
 
+int64_t needed_in_a_row(const Method& method, const UnlearnOptions& options) {
+    if (options.switches.stop_on_first_zero) return 1;
+    return method.views ? std::max(options.stop.in_a_row, options.distill.settle) : options.stop.in_a_row;
+}
+
 std::string text_of(const Standing& standing) {
     return concat(standing.correct, " of ", standing.images, " images given their ", standing.relabels ? "new" : "true",
                   " label");
@@ -34,12 +39,11 @@ std::string text_of(const Standing& standing) {
 
 std::optional<Ending> ending(const UnlearnOptions& options, const Standing& standing) {
     const StopRule& stop = options.stop;
-    const int64_t needed = options.switches.stop_on_first_zero ? 1 : stop.in_a_row;
     if (standing.fixed_steps > 0 && standing.step >= standing.fixed_steps)
         return Ending{standing.goal_in_a_row > 0 ? Verdict::forgotten : Verdict::not_forgotten,
                       concat("the method's ", standing.fixed_steps, standing.fixed_steps == 1 ? " step" : " steps",
                              " ended with ", text_of(standing))};
-    if (standing.fixed_steps == 0 && standing.goal_in_a_row >= needed)
+    if (standing.fixed_steps == 0 && standing.goal_in_a_row >= standing.in_a_row)
         return Ending{Verdict::forgotten, concat("the goal was met at step ", standing.step, ", ",
                                                  standing.goal_in_a_row, " in a row, with ", text_of(standing))};
     if (standing.step >= stop.max_steps)

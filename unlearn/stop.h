@@ -17,12 +17,16 @@ bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& ev
 // After how many steps a run of the method ends, whether the goal is met or not; 0: the goal ends it.
 int64_t fixed_steps(const Method& method, const UnlearnOptions& options);
 
+// After how many steps in a row the goal must have been met. Views differ from step to step, so one step says little.
+int64_t needed_in_a_row(const Method& method, const UnlearnOptions& options);
+
 // How a run stands after a step.
 struct Standing {
     int64_t step = 0, goal_in_a_row = 0;
     int64_t correct = 0, images = 0;  // of D_f: images given their true (relabels: new) label, and all
     bool relabels = false;
     int64_t fixed_steps = 0;  // as fixed_steps()
+    int64_t in_a_row = 1;     // as needed_in_a_row()
     double seconds = 0;
 };
 std::string text_of(const Standing& standing);  // "0 of 16 images given their true label"

@@ -69,8 +69,8 @@ public:
             order_ = adversarial_order(task.images.dim(0), task.adversarial.shape()[0] / task.images.dim(0),
                                        options.forget_batch, options.switches.adv_order_batch);
         if (method.distillation)
-            distillation_.emplace(model, task.images, task.adversarial, options.distill.proxies, method.views,
-                                  options.seed);
+            distillation_.emplace(model, task.images, task.adversarial, task.inverted, options.distill.proxies,
+                                  method.views, options.seed);
         if (method.make != nullptr) own_ = method.make({model, task, options});
     }
 
@@ -92,8 +92,9 @@ private:
     void distill(StepTrace& trace);
     StepBatch with_views(const StepBatch& batch, std::vector<float>& recognised, StepTrace& trace);
     double add_distillation_gradient();
-    double add_gradient(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {}) {
-        return gradients_.cross_entropy(terms, batch, weight, recognised);
+    double add_gradient(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {},
+                        Average average = Average::marked) {
+        return gradients_.cross_entropy(terms, batch, weight, recognised, average);
     }
     double seconds() const;
     UnlearnState snapshot() const;
@@ -197,6 +198,7 @@ Standing Unlearning::standing() const {
             .images = task_.images.dim(0),
             .relabels = relabels(),
             .fixed_steps = fixed_steps(method_, options_),
+            .in_a_row = needed_in_a_row(method_, options_),
             .seconds = seconds()};
 }
 
@@ -210,6 +212,10 @@ bool Unlearning::step(StepTrace& trace) {
     constexpr int64_t passes_per_step = 4096;  // more than a step has
     set_dropout_position(model_.net(), options_.seed, step_ * passes_per_step);
     trace.step = step_ + 1;
+    if (method_.views) {  // the nearer to the end, the shorter: what noise there is in the weights goes
+        const auto rest = static_cast<float>(needed_in_a_row(method_, options_) - goal_in_a_row_);
+        optimizer_.set_lr(options_.distill.lr * rest / static_cast<float>(needed_in_a_row(method_, options_)));
+    }
     trace.lr = static_cast<double>(optimizer_.lr());
     trace.penalty = method_.importance ? optimizer_.penalty() : 0.0;
     accumulate_gradients(trace);
@@ -259,13 +265,15 @@ double Unlearning::add_forget_gradient(int64_t position, double weight) {
                         std::span(recognised_.data() + forget_begin(position), static_cast<std::size_t>(batch.size())));
 }
 
+// The forgetting term is averaged over all rows: as images are lost the pull of the others does not grow, and the steps
+// turn to what the proxies say.
 void Unlearning::distill(StepTrace& trace) {
     trace.distillation = add_distillation_gradient();
     StepBatch batch = forget_batch(step_);
     const auto first = recognised_.begin() + forget_begin(step_);
     std::vector<float> recognised(first, first + batch.size());
     if (method_.views) batch = with_views(batch, recognised, trace);
-    trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised);
+    trace.forget_loss = add_gradient(forget_, batch, 1.0, recognised, Average::all);
 }
 
 // The batch and changed copies of it; `recognised` grows by theirs, as the model is before the step.
@@ -292,7 +300,8 @@ StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& rec
 
 double Unlearning::add_distillation_gradient() {
     const Proxies proxies = distillation_->proxies(step_);
-    const Tensor logits = gradients_.divergence(proxies_, proxies.images, proxies.target, options_.distill.weight);
+    const float weight = method_.views ? options_.distill.views_weight : options_.distill.weight;
+    const Tensor logits = gradients_.divergence(proxies_, proxies.images, proxies.target, weight);
     return mean_kl(proxies.target, logits);
 }
 

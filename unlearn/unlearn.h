@@ -26,7 +26,7 @@ struct StopRule {
     double margin = 0;  // > 0: goal also needs every image wrong (relabel: right) by at least this many logits
     // Methods that forget changed copies of D_f, too: goal also needs that at most this share of the step's copies,
     // which are drawn anew for each step, was still recognised before it.
-    double views = 1;
+    double views = 0.1;
     int64_t max_steps = 5000;
     double max_seconds = 0;  // 0 = no limit; a run ended by time is not reproducible, and says so
 };
@@ -60,8 +60,9 @@ struct ForgetTask {
     std::vector<int64_t> labels;    // true labels
     std::vector<int64_t> relabels;  // y*, for the relabel objective; the true labels where images are corrected
     ImageRows adversarial;  // x' [n,3,H,W], repeat-major as draw_targets() and attack_pool() make them; for methods
-                            // that use them (Method::needs_attack)
+                            // that use them
     std::vector<int64_t> adversarial_labels;
+    ImageRows inverted;       // [n,3,H,W], for methods with distillation; without them these use the adversarial images
     StateDict penalty;        // Omega_bar, for methods that use it
     RetainedImages retained;  // D_r, for methods that use it (Method::needs_retained)
 
