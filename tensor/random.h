@@ -24,7 +24,9 @@ enum class Purpose : uint32_t {
     weak_view = 14,
     retain = 15,
     weight_noise = 16,
-    inversion = 17
+    inversion = 17,
+    stock = 18,
+    stock_augment = 19
 };
 
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a keyed bijection of a

@@ -390,11 +390,28 @@ TEST_F(Audit, HashedAgainTheAttackOfDistillationIsLookedAt) {
 }
 
 TEST_F(Audit, HashedAgainInvertedImagesAreLookedAt) {
-    const ProgramResult unlearned =
-        run_lethe({"unlearn", "--data", "synthetic:0:200:50", "--weights", "trained/weights.safetensors", "--forget",
-                   "random:0:6", "--max-steps", "2", "--methods", "distill", "--proxies", "4", "--inverted", "12",
-                   "--inversion-steps", "2", "--out", "inverted"},
-                  folder_.path());
+    const ProgramResult unlearned = run_lethe({"unlearn",
+                                               "--data",
+                                               "synthetic:0:200:50",
+                                               "--weights",
+                                               "trained/weights.safetensors",
+                                               "--forget",
+                                               "random:0:6",
+                                               "--max-steps",
+                                               "2",
+                                               "--methods",
+                                               "distill",
+                                               "--proxies",
+                                               "4",
+                                               "--inverted",
+                                               "12",
+                                               "--inversion-steps",
+                                               "2",
+                                               "--proxies-from",
+                                               "inversion",
+                                               "--out",
+                                               "inverted"},
+                                              folder_.path());
     ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
     const RunDirectory run{fs::path(folder_.path("inverted"))};
     EXPECT_FALSE(run.has("attack.json"));

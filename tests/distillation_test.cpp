@@ -23,7 +23,7 @@ class DistillationTest : public testing::Test {
 protected:
     void TearDown() override { set_threads(0); }
     Distillation make(int64_t proxies, bool keep_away) const {
-        return {*model, task.images, task.adversarial, task.inverted, proxies, keep_away, 5};
+        return {*model, task, {.proxies = proxies, .proxies_from = "attack"}, keep_away, 5};
     }
 
     std::unique_ptr<Model> model = tiny_model();
@@ -79,10 +79,13 @@ TEST_F(DistillationTest, AStepsProxiesDependOnSeedAndStepAlone) {
 // Black images to forget, white adversarial ones: a pixel of a mixture tells lambda, the pasted area its share.
 TEST_F(DistillationTest, KeptAwayProxiesAreAtMostHalfAnImageOfTheForgetSet) {
     const Tensor black = Tensor::full({4, 3, 32, 32}, 0.0f), white = Tensor::full({4, 3, 32, 32}, 1.0f);
-    const ImageRows pool(white), none;
+    ForgetTask two = task;
+    two.images = black;
+    two.adversarial = ImageRows(white);
     constexpr int64_t n = 64;
     for (const bool keep_away : {true, false}) {
-        const Proxies proxies = Distillation(*model, black, pool, none, 3 * n, keep_away, 1).proxies(0);
+        const Proxies proxies =
+            Distillation(*model, two, {.proxies = 3 * n, .proxies_from = "attack"}, keep_away, 1).proxies(0);
         const int64_t pixels = 3 * 32 * 32, centre = (16 * 32 + 16) * 3;  // no shift of 4 brings zeros there
         float darkest = 1.0f, brightest = 0.0f;
         for (int64_t i = n; i < 2 * n; ++i) {
@@ -101,8 +104,9 @@ TEST_F(DistillationTest, ProxiesOfAStockAreItsImagesMoved) {
     Tensor stock = Tensor::empty({5, 3, 32, 32});
     for (int64_t i = 0; i < 5; ++i)
         stock.rows(i, i + 1).copy_from(Tensor::full({1, 3, 32, 32}, 0.2f + 0.1f * static_cast<float>(i)));
-    const ImageRows rows(stock);
-    const Distillation distillation(*model, task.images, task.adversarial, rows, 40, false, 5);
+    task.images = Tensor::full({4, 3, 32, 32}, 0.9f);
+    task.inverted = ImageRows(stock);
+    const Distillation distillation(*model, task, {.proxies = 40, .proxies_from = "inversion"}, false, 5);
     const Proxies proxies = distillation.proxies(2);
     ASSERT_EQ(proxies.images.shape(), Shape({40, 3, 32, 32}));
     std::set<int> seen;
@@ -125,11 +129,23 @@ TEST_F(DistillationTest, ProxiesOfAStockAreItsImagesMoved) {
 
 TEST_F(DistillationTest, WhereProxiesComeFrom) {
     const Model plain({.arch = "squeezenet1_1", .classes = 5}, 1);
-    EXPECT_TRUE(inverts({}, *model));
-    EXPECT_FALSE(inverts({}, plain));
-    EXPECT_TRUE(inverts({.proxies_from = "inversion"}, *model));
-    EXPECT_FALSE(inverts({.proxies_from = "attack"}, *model));
-    EXPECT_THAT(error_of([&] { inverts({.proxies_from = "inversion"}, plain); }),
+    const auto sources = [](const std::string& from, const Model& of) {
+        const ProxySources found = proxy_sources({.proxies_from = from}, of);
+        return std::pair(found.inversion, found.attack);
+    };
+    EXPECT_EQ(sources("auto", *model), std::pair(true, true));
+    EXPECT_EQ(sources("both", *model), std::pair(true, true));
+    EXPECT_EQ(sources("inversion", *model), std::pair(true, false));
+    EXPECT_EQ(sources("attack", *model), std::pair(false, true));
+    EXPECT_EQ(sources("auto", plain), std::pair(false, true));
+    EXPECT_EQ(sources("attack", plain), std::pair(false, true));
+    task.inverted = ImageRows(tiny_images(5, 3));
+    const Proxies both = Distillation(*model, task, {.proxies = 14}, false, 5).proxies(1);
+    EXPECT_EQ(both.images.dim(0), 7 + 3 * 2);
+    // The second part is what the attack alone would give.
+    const Proxies attacked = Distillation(*model, task, {.proxies = 6, .proxies_from = "attack"}, false, 5).proxies(1);
+    EXPECT_TRUE(identical(both.images.rows(7, 13).clone(), attacked.images));
+    EXPECT_THAT(error_of([&] { proxy_sources({.proxies_from = "inversion"}, plain); }),
                 testing::HasSubstr("has no BatchNorm, so it cannot be inverted"));
 }
 
@@ -137,15 +153,24 @@ TEST_F(DistillationTest, WhereProxiesComeFrom) {
 TEST_F(DistillationTest, ForgetsByProxiesOfTheModel) {
     task.inverted = invert(*model, task.images, {.images = 20, .steps = 5}).images;
     task.adversarial = {};
+    task.adversarial_labels.clear();
     for (const char* name : {"distill", "distill+views"}) {
         UnlearnOptions options = tiny_options();
         options.distill.lr = 2e-3f;
         options.distill.proxies = 16;
+        options.distill.proxies_from = "inversion";
         options.stop.views = 1;
         const auto own = model->clone();
         EXPECT_EQ(unlearn(*own, find_method(name), task, options, {}).verdict, Verdict::forgotten) << name;
     }
+    task.adversarial = tiny_images(4);
+    task.inverted = {};
+    EXPECT_THAT(error_of([&] { Distillation(*model, task, {}, false, 1); }),
+                testing::HasSubstr("need inverted images"));
     task.inverted = ImageRows(Tensor::empty({2, 3, 4, 4}));
+    task.adversarial = {};
+    EXPECT_THAT(error_of([&] { Distillation(*model, task, {}, false, 1); }),
+                testing::HasSubstr("need adversarial images"));
     EXPECT_THAT(error_of([&] { unlearn(*model, find_method("distill"), task, tiny_options(), {}); }),
                 testing::HasSubstr("inverted images are [2, 3, 4, 4]"));
 }
@@ -241,7 +266,7 @@ TEST_F(DistillationTest, OptionsAreChecked) {
     EXPECT_THAT(error([](DistillOptions& o) { o.views_weight = -1; }), testing::HasSubstr("weight of views is -1"));
     EXPECT_THAT(error([](DistillOptions& o) { o.settle = 0; }), testing::HasSubstr("settle is 0"));
     EXPECT_THAT(error([](DistillOptions& o) { o.proxies_from = "air"; }),
-                testing::HasSubstr("auto, inversion or attack"));
+                testing::HasSubstr("auto, both, inversion or attack"));
     EXPECT_THAT(error([](DistillOptions& o) { o.views = 0; }), testing::HasSubstr("views is 0"));
 }
 

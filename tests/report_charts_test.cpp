@@ -10,6 +10,7 @@
 #include "tests/support/compare.h"
 #include "unlearn/report/charts.h"
 #include "unlearn/report/html.h"
+#include "unlearn/report/sections.h"
 
 namespace lethe::test {
 namespace {
@@ -173,6 +174,47 @@ TEST(ReportStyle, ColoursAreReadableInEveryScheme) {
                 EXPECT_GE(contrast(colours.at(name), colours.at(paper)), 4.5) << "scheme " << schemes << ", " << name;
     }
     EXPECT_EQ(schemes, 3);  // light, dark, print
+}
+
+// Two runs: of `a` 1/2 and 1/4 of the copies come back, of `b`, which only one run has, none; c was not measured.
+TEST(ReportFrontier, APointForEachMeasuredMethodOfEachRun) {
+    const auto method = [](const std::string& name, int64_t correct) {
+        report::MethodRecord record;
+        record.result.method = name;
+        record.result.test.accuracy = {correct, 200};
+        return record;
+    };
+    const auto arm = [](const std::string& name, std::vector<double> shares) {
+        report::MeasuredArm measured;
+        measured.name = name;
+        measured.reemergence = std::move(shares);
+        return measured;
+    };
+    std::vector<report::RunRecord> runs(2);
+    runs[0].name = "first";
+    runs[0].before.method = "before";
+    runs[0].before.test.accuracy = {190, 200};
+    runs[0].methods = {method("a", 180), method("b", 100), method("c", 20)};
+    runs[0].arms = {arm("before", {1, 1}), arm("a", {1, 0}), arm("b", {0, 0})};
+    runs[1].name = "second";
+    runs[1].methods = {method("a", 150)};
+    runs[1].arms = {arm("a", {0.25, 0.25})};
+    report::Marks marks;
+    const report::CurveChart chart = report::frontier_chart(runs, marks);
+    ASSERT_EQ(chart.curves.size(), 3u);
+    EXPECT_EQ(chart.curves[0].name, "before");
+    EXPECT_EQ(chart.curves[0].points[0].x, 100);
+    EXPECT_EQ(chart.curves[0].points[0].y, 95);
+    ASSERT_EQ(chart.curves[1].points.size(), 3u);
+    EXPECT_EQ(chart.curves[1].points[0].x, 50);
+    EXPECT_EQ(chart.curves[1].points[0].y, 90);
+    EXPECT_TRUE(std::isnan(chart.curves[1].points[1].y));
+    EXPECT_EQ(chart.curves[1].points[2].x, 25);
+    EXPECT_EQ(chart.curves[1].points[2].y, 75);
+    EXPECT_EQ(chart.curves[2].points[0].y, 50);
+    EXPECT_THAT(report::frontier(runs, marks), HasSubstr("What is kept against what comes back"));
+    for (report::RunRecord& run : runs) run.arms.clear();
+    EXPECT_EQ(report::frontier(runs, marks), "");
 }
 
 }  // namespace

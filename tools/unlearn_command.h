@@ -111,8 +111,8 @@ private:
         option("distill-margin", distill.margin, "distill methods: push an image until it is wrong by so many logits");
         option("proxies", distill.proxies, "distill methods: proxies per step");
         option("proxies-from", distill.proxies_from,
-               "distill methods: inversion (images made of the model), attack (of D_f and its adversarial images), or "
-               "auto: inversion where the model has BatchNorm");
+               "distill methods: inversion (images made of the model), attack (D_f and its adversarial images), both, "
+               "or auto: both where the model has BatchNorm, else attack");
         InversionOptions& inversion = run_options.inversion;
         option("inverted", inversion.images, "inversion: images to make");
         option("inversion-steps", inversion.steps, "inversion: steps of Adam on them");

@@ -10,6 +10,8 @@
 #include "tensor/parallel.h"
 #include "unlearn/inversion.h"
 #include "unlearn/metrics.h"
+#include "unlearn/metrics/reemergence.h"
+#include "unlearn/unlearn.h"
 
 namespace lethe {
 namespace {
@@ -69,28 +71,33 @@ void DistillOptions::validate() const {
     check(std::isfinite(margin) && margin >= 0, "unlearn: the margin of distillation is ", margin,
           "; it must be a finite number >= 0");
     check(proxies >= 1, "unlearn: proxies is ", proxies, "; it must be >= 1");
-    check(proxies_from == "auto" || proxies_from == "inversion" || proxies_from == "attack",
-          "unlearn: proxies_from is '", proxies_from, "'; it must be auto, inversion or attack");
+    check(proxies_from == "auto" || proxies_from == "both" || proxies_from == "inversion" || proxies_from == "attack",
+          "unlearn: proxies_from is '", proxies_from, "'; it must be auto, both, inversion or attack");
     check(views >= 1, "unlearn: views is ", views, "; it must be >= 1");
     check(settle >= 1, "unlearn: settle is ", settle, "; it must be >= 1");
 }
 
-bool inverts(const DistillOptions& options, const Model& model) {
+ProxySources proxy_sources(const DistillOptions& options, const Model& model) {
     options.validate();
-    if (options.proxies_from == "attack") return false;
     const bool possible = has_batchnorm(model);
-    check(possible || options.proxies_from == "auto", "unlearn: model ", model.spec().arch,
+    const std::string& from = options.proxies_from;
+    check(possible || from == "auto" || from == "attack", "unlearn: model ", model.spec().arch,
           " has no BatchNorm, so it cannot be inverted; proxies must come from the attack (auto does so)");
-    return possible;
+    return {.inversion = possible && from != "attack", .attack = from != "inversion"};
 }
 
 Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Random& random, uint64_t first_item) {
     const int64_t count = images.dim(0);
     Tensor views = Tensor::empty(images.shape().with_rows(copies * count));
     std::vector<uint64_t> items;
+    const ViewOptions crop{.seed = random.seed() + 1};  // not the crops that re-emergence looks at
+    const bool large = std::min(images.dim(2), images.dim(3)) > crop.shift;
     for (int64_t copy = 0; copy < copies; ++copy) {
-        views.rows(copy * count, (copy + 1) * count).copy_from(images);
-        for (int64_t i = 0; i < count; ++i) items.push_back(first_item + items.size());
+        std::vector<uint64_t> own(static_cast<std::size_t>(count));
+        std::iota(own.begin(), own.end(), first_item + static_cast<uint64_t>(copy * count));
+        views.rows(copy * count, (copy + 1) * count)
+            .copy_from(copy % 2 == 1 && large ? view_of("crop", images, own, 0, crop) : images);
+        items.insert(items.end(), own.begin(), own.end());
     }
     augment_crop_flip(views, items, shift_limit(images.dim(2), images.dim(3), 3), random);
     if (noise == 0.0f) return views;
@@ -107,42 +114,47 @@ Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Rando
     return views;
 }
 
-Distillation::Distillation(const Model& original, const Tensor& forget, const ImageRows& adversarial,
-                           const ImageRows& inverted, int64_t proxies, bool keep_away, uint64_t seed)
-    : teacher_(fold_batchnorm(original)),
-      forget_(forget),
-      adversarial_(adversarial),
-      inverted_(inverted),
-      count_(proxies),
-      keep_away_(keep_away),
-      seed_(seed) {}
+Distillation::Distillation(const Model& original, const ForgetTask& task, const DistillOptions& options, bool keep_away,
+                           uint64_t seed)
+    : teacher_(fold_batchnorm(original)), task_(task), keep_away_(keep_away), seed_(seed) {
+    const ProxySources sources = proxy_sources(options, original);
+    check(!sources.inversion || task.inverted.defined(), "unlearn: proxies from inversion need inverted images");
+    check(!sources.attack || task.adversarial.defined(), "unlearn: proxies from the attack need adversarial images");
+    if (sources.inversion) stock_ = sources.attack ? (options.proxies + 1) / 2 : options.proxies;
+    if (sources.attack) kind_ = std::max<int64_t>(1, (options.proxies - stock_) / 3);
+}
 
 Proxies Distillation::proxies(int64_t step) const {
-    const Tensor images = inverted_.defined() ? from_stock(step) : from_attack(step);
+    Tensor images = Tensor::empty(task_.images.shape().with_rows(stock_ + 3 * kind_));
+    if (stock_ > 0) images.rows(0, stock_).copy_from(from_stock(step));
+    if (kind_ > 0) images.rows(stock_, images.dim(0)).copy_from(from_attack(step));
     return {images, softmax_rows(predict(*teacher_, images))};
 }
 
 Tensor Distillation::from_stock(int64_t step) const {
-    const Random random(seed_, Purpose::proxy), augment(seed_, Purpose::augment);
-    Tensor images = inverted_.gather(draw_rows(random, static_cast<uint64_t>(step), inverted_.shape()[0], count_));
-    return shifted_and_mirrored(std::move(images), static_cast<uint64_t>(step * count_), augment);
+    const Random random(seed_, Purpose::stock), augment(seed_, Purpose::stock_augment);
+    Tensor images =
+        task_.inverted.gather(draw_rows(random, static_cast<uint64_t>(step), task_.inverted.shape()[0], stock_));
+    return shifted_and_mirrored(std::move(images), static_cast<uint64_t>(step * stock_), augment);
 }
 
 Tensor Distillation::from_attack(int64_t step) const {
     const Random random(seed_, Purpose::proxy), augment(seed_, Purpose::augment);
-    const int64_t n = std::max<int64_t>(1, count_ / 3), height = forget_.dim(2), width = forget_.dim(3);
-    const int64_t channels = forget_.dim(1), pool = adversarial_.shape()[0], k = forget_.dim(0);
+    const Tensor& forget = task_.images;
+    const ImageRows& adversarial = task_.adversarial;
+    const int64_t n = kind_, height = forget.dim(2), width = forget.dim(3), channels = forget.dim(1);
+    const int64_t pool = adversarial.shape()[0], k = forget.dim(0);
     // Items of a step: five for choices of rows and lambda, then one for each rectangle; for the placement of a's and
     // b's images one each.
     const auto item = static_cast<uint64_t>(step) * static_cast<uint64_t>(n + 5);
     const auto placement = static_cast<uint64_t>(4 * n * step);
     const Tensor a =
-        shifted_and_mirrored(ImageRows(forget_).gather(draw_rows(random, item, k, 2 * n)), placement, augment);
-    const Tensor b = shifted_and_mirrored(adversarial_.gather(draw_rows(random, item + 1, pool, 2 * n)),
+        shifted_and_mirrored(ImageRows(forget).gather(draw_rows(random, item, k, 2 * n)), placement, augment);
+    const Tensor b = shifted_and_mirrored(adversarial.gather(draw_rows(random, item + 1, pool, 2 * n)),
                                           placement + static_cast<uint64_t>(2 * n), augment);
 
-    Tensor images = Tensor::empty(forget_.shape().with_rows(3 * n));
-    images.rows(0, n).copy_from(adversarial_.gather(draw_rows(random, item + 2, pool, n)));
+    Tensor images = Tensor::empty(forget.shape().with_rows(3 * n));
+    images.rows(0, n).copy_from(adversarial.gather(draw_rows(random, item + 2, pool, n)));
     float* out = images.mutable_data();
     const int64_t size = pixels_of(images);
     parallel_for(n, [&](int64_t i) {

@@ -7,17 +7,19 @@
 
 #include "nn/model.h"
 #include "tensor/random.h"
-#include "unlearn/image_rows.h"
 
 namespace lethe {
 
+struct ForgetTask;
+
 struct DistillOptions {
-    float weight = 150.0f;              // w, of KL against the forgetting term
-    float views_weight = 40.0f;         // the same, of the methods with views
-    float lr = 2e-4f;                   // of Adam, which these methods step with, BatchNorm frozen
-    float margin = 0.5f;                // the forgetting term rests for an image that is wrong by this many logits
-    int64_t proxies = 96;               // per step
-    std::string proxies_from = "auto";  // "inversion", "attack", or "auto": inversion where the model has BatchNorm
+    float weight = 150.0f;       // w, of KL against the forgetting term
+    float views_weight = 20.0f;  // the same, of the methods with views
+    float lr = 2e-4f;            // of Adam, which these methods step with, BatchNorm frozen
+    float margin = 0.5f;         // the forgetting term rests for an image that is wrong by this many logits
+    int64_t proxies = 128;       // per step
+    // "inversion", "attack", half of each with "both", or "auto": both where the model has BatchNorm, else attack
+    std::string proxies_from = "auto";
     int64_t views = 4;  // weakly changed copies of each image of D_f per step, for the methods with views
     // Methods with views end when their goal was met after so many steps in a row, and their steps grow shorter on the
     // way: the learning rate is that of above times (1 - steps in a row / settle).
@@ -26,14 +28,18 @@ struct DistillOptions {
     void validate() const;  // throws Error naming the option and its range
 };
 
-// `copies` changed copies of each of `images` [n,3,H,W], copies-major (all images, then all again): mirrored or not,
+// `copies` changed copies of each of `images` [n,3,H,W], copies-major (all images, then all again): of every second
+// copy a window of 7/8 of the side first, resized (where both sides have more than three pixels); mirrored or not,
 // shifted by up to 3/32 of a side (zeros come in), with Gaussian noise of `noise` and clamped to [0,1]. Drawn from
 // `random` at items from `first_item` on, one per copy.
 Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Random& random, uint64_t first_item);
 
-// Proxies are made by inverting the model (unlearn/inversion.h), else from adversarial images. Throws Error for a name
-// that is none of the three above, and for "inversion" with a model without BatchNorm.
-bool inverts(const DistillOptions& options, const Model& model);
+// What proxies are made from. Throws Error for a name that is none of the four above, and for "inversion" or "both"
+// with a model without BatchNorm.
+struct ProxySources {
+    bool inversion = false, attack = false;
+};
+ProxySources proxy_sources(const DistillOptions& options, const Model& model);
 
 // Stand-ins for the images one does not have, with the original network's opinion of them (a data-free relative of
 // Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). From a stock of inverted images: drawn from it,
@@ -50,10 +56,10 @@ struct Proxies {
 
 class Distillation {
 public:
-    // `original` is copied (folded); the images are kept by reference. With `inverted`, a stock of any size, `forget`
-    // [k,3,H,W] and `adversarial` are not looked at; without it a step has at least three proxies.
-    Distillation(const Model& original, const Tensor& forget, const ImageRows& adversarial, const ImageRows& inverted,
-                 int64_t proxies, bool keep_away, uint64_t seed);
+    // `original` is copied (folded); `task`, whose images these are made from, is kept by reference. Throws Error where
+    // it lacks them.
+    Distillation(const Model& original, const ForgetTask& task, const DistillOptions& options, bool keep_away,
+                 uint64_t seed);
 
     Proxies proxies(int64_t step) const;  // a function of the step and the seed alone
 
@@ -62,9 +68,8 @@ private:
     Tensor from_attack(int64_t step) const;
 
     std::unique_ptr<Model> teacher_;
-    const Tensor& forget_;
-    const ImageRows &adversarial_, &inverted_;
-    int64_t count_;
+    const ForgetTask& task_;
+    int64_t stock_ = 0, kind_ = 0;  // proxies of a step: inverted ones, and of each kind made from the attack
     bool keep_away_;
     uint64_t seed_;
 };

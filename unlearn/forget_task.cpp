@@ -18,7 +18,7 @@ void ForgetTask::validate(const Method& method, int64_t classes) const {
           "unlearn: the forget set must be images [k,3,H,W] with at least one image");
     check_labels(labels, images.shape(), classes, "labels");
     if (method.objective == Objective::relabel) check_labels(relabels, images.shape(), classes, "new labels");
-    if (method.adversarial || (method.distillation && !inverted.defined())) {
+    if (method.adversarial || (method.distillation && adversarial.defined())) {
         check(adversarial.defined() && adversarial.shape().rank() == 4 && adversarial.shape()[0] > 0,
               "unlearn: method ", method.name, " needs adversarial images");
         check_labels(adversarial_labels, adversarial.shape(), classes, "adversarial labels");

@@ -402,9 +402,10 @@ RunNeeds needs_of(const RunOptions& options, const Model& model) {
     RunNeeds needs;
     for (const std::string& name : options.methods) {
         const Method& method = find_method(name);
-        const bool inverted = method.distillation && inverts(options.unlearn.distill, model);
-        needs.inversion = needs.inversion || inverted;
-        needs.attack = needs.attack || method.adversarial || (method.distillation && !inverted);
+        const ProxySources sources =
+            method.distillation ? proxy_sources(options.unlearn.distill, model) : ProxySources();
+        needs.inversion = needs.inversion || sources.inversion;
+        needs.attack = needs.attack || method.adversarial || sources.attack;
     }
     return needs;
 }

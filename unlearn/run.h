@@ -54,7 +54,7 @@ struct RunOptions {
 struct RunNeeds {
     bool attack = false, inversion = false;
 };
-RunNeeds needs_of(const RunOptions& options, const Model& model);  // throws Error as inverts() does
+RunNeeds needs_of(const RunOptions& options, const Model& model);  // throws Error as proxy_sources() does
 
 // attack_pool() with the adversarial images written to `path` as they come, as the tensor "images" (data/row_file.h).
 std::vector<PgdReport> attack_to_file(const std::filesystem::path& path, Model& twin, const Tensor& images,

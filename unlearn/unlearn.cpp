@@ -68,9 +68,7 @@ public:
         if (method.adversarial)
             order_ = adversarial_order(task.images.dim(0), task.adversarial.shape()[0] / task.images.dim(0),
                                        options.forget_batch, options.switches.adv_order_batch);
-        if (method.distillation)
-            distillation_.emplace(model, task.images, task.adversarial, task.inverted, options.distill.proxies,
-                                  method.views, options.seed);
+        if (method.distillation) distillation_.emplace(model, task, options.distill, method.views, options.seed);
         if (method.make != nullptr) own_ = method.make({model, task, options});
     }
 

@@ -3,6 +3,7 @@
 
 #include "tests/support/tiny.h"
 #include "unlearn/importance.h"
+#include "unlearn/inversion.h"
 #include "unlearn/metrics.h"
 #include "unlearn/pgd.h"
 #include "unlearn/unlearn.h"
@@ -26,7 +27,7 @@ inline const Dataset& tiny_retained() {
     return data;
 }
 
-// Four images, which the model knows; three adversarial images each; their importance; D_r.
+// Four images, which the model knows; three adversarial images each; twenty inverted ones; their importance; D_r.
 inline ForgetTask tiny_task(Model& model) {
     ForgetTask task;
     task.images = tiny_images(4);
@@ -38,6 +39,7 @@ inline ForgetTask tiny_task(Model& model) {
     PgdOptions options;
     options.steps = 10;
     task.adversarial = pgd(*fold_batchnorm(model), repeated, task.adversarial_labels, options).images;
+    task.inverted = invert(model, task.images, {.images = 20, .steps = 3}).images;
     task.penalty = penalty_weights(mas_importance(model, task.images, {}));
     task.retained = {&tiny_retained(), all_indices(tiny_retained())};
     return task;
@@ -50,6 +52,8 @@ inline UnlearnOptions tiny_options() {
     options.forget_batch = 3;
     options.adversarial_batch = 8;
     options.stop.max_steps = 200;
+    options.stop.views = 1;  // of random pixels, copies say nothing
+    options.distill.settle = 5;
     options.compare.fixed_steps = 12;
     options.compare.retain_batch = 8;
     options.compare.scrub_rounds = 2;

@@ -11,7 +11,7 @@ std::vector<Section> sections_of(const Material& material) {
     const std::vector<RunRecord>& runs = material.runs;
     std::vector<Section> sections{{"runs", runs.size() == 1 ? "The run" : "The runs", heads(runs)},
                                   {"comparison", "Methods compared", comparison(runs)},
-                                  {"left", "What is left of the images", measured(runs)},
+                                  {"left", "What is left of the images", measured(runs, marks)},
                                   {"steps", "Step by step", steps(runs, marks)},
                                   {"images", "The images to be forgotten", images(runs)},
                                   {"others", "Other images that changed sides", collateral(runs)},

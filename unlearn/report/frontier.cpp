@@ -1,0 +1,62 @@
+// What is kept against what comes back.
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "tensor/error.h"
+#include "unlearn/report/sections.h"
+
+namespace lethe::report {
+namespace {
+
+const MethodResult* result_of(const RunRecord& run, const std::string& arm) {
+    if (arm == run.before.method) return &run.before;
+    for (const MethodRecord& method : run.methods)
+        if (method.result.method == arm) return &method.result;
+    return nullptr;
+}
+
+Curve& curve_of(CurveChart& chart, const std::string& name, Marks& marks) {
+    for (Curve& curve : chart.curves)
+        if (curve.name == name) return curve;
+    return chart.curves.emplace_back(name, name == "before" ? before_mark() : marks.of(name),
+                                     std::vector<CurvePoint>{});
+}
+
+}  // namespace
+
+CurveChart frontier_chart(const std::vector<RunRecord>& runs, Marks& marks) {
+    CurveChart chart{.alternative = "D_test against re-emergence; above and to the left is good.",
+                     .x_label = "changed copies of D_f given their old label, per cent",
+                     .y_label = "D_test, per cent",
+                     .curves = {},
+                     .x = {0, 100},
+                     .mark_all = true};
+    for (const RunRecord& run : runs)
+        for (const MeasuredArm& arm : run.arms) {
+            const MethodResult* result = result_of(run, arm.name);
+            if (result == nullptr || arm.diverged || arm.reemergence.empty()) continue;
+            const double share = 100 * std::accumulate(arm.reemergence.begin(), arm.reemergence.end(), 0.0) /
+                                 static_cast<double>(arm.reemergence.size());
+            if (!std::isfinite(share)) continue;
+            Curve& curve = curve_of(chart, arm.name, marks);
+            // Runs are no sequence: a gap before each point, so that no line joins them.
+            if (!curve.points.empty()) curve.points.push_back({share, std::numeric_limits<double>::quiet_NaN()});
+            curve.points.push_back({share, result->test.accuracy.percent()});
+            chart.alternative += concat(" ", arm.name, of_run(runs, run), ": ", fixed(share, 1), ", ",
+                                        fixed(result->test.accuracy.percent(), 1), ".");
+        }
+    return chart;
+}
+
+std::string frontier(const std::vector<RunRecord>& runs, Marks& marks) {
+    const CurveChart chart = frontier_chart(runs, marks);
+    if (chart.curves.empty()) return "";
+    std::vector<LegendEntry> entries;
+    for (const Curve& curve : chart.curves) entries.push_back({curve.name, curve.mark, false});
+    return figure(
+        draw(chart) + legend(entries),
+        "What is kept against what comes back: a point for each method and run. Above and to the left is good");
+}
+
+}  // namespace lethe::report
