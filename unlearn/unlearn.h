@@ -26,7 +26,7 @@ struct StopRule {
     double margin = 0;  // > 0: goal also needs every image wrong (relabel: right) by at least this many logits
     // Methods that forget changed copies of D_f, too: goal also needs that at most this share of the step's copies,
     // which are drawn anew for each step, was still recognised before it.
-    double views = 0.1;
+    double views = 0.2;
     int64_t max_steps = 5000;
     double max_seconds = 0;  // 0 = no limit; a run ended by time is not reproducible, and says so
 };
