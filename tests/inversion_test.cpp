@@ -61,6 +61,21 @@ TEST_F(InversionTest, DistanceOnADeviceIsThatOfTheCpu) {
     EXPECT_TRUE(close(there.grad().cpu(), here.grad(), reduction, 72));
 }
 
+TEST_F(InversionTest, ImagesOfADeviceAreThoseOfTheCpu) {
+    options.images = 5;
+    options.steps = 2;
+    const Inversion here = invert(*model, seeds, options);
+    model->to(Device::emulated);
+    const Inversion there = invert(*model, seeds, options);
+    // Adam's first steps have the length of lr whatever the gradient's, so a gradient near 0 may point either way.
+    int64_t apart = 0;
+    for (int64_t i = 0; i < here.images.numel(); ++i)
+        apart += std::abs(here.images.data()[i] - there.images.data()[i]) > 1e-3f ? 1 : 0;
+    EXPECT_LE(apart, here.images.numel() / 100);
+    EXPECT_NEAR(there.statistics, here.statistics, 1e-3 * here.statistics);
+    EXPECT_NEAR(there.loss, here.loss, 1e-3 * here.loss);
+}
+
 // A seed that grows brighter to the right: every window of it does or, mirrored, the opposite; its span is that of the
 // window, times contrast.
 TEST_F(InversionTest, PatchesAreWindowsOfSeeds) {

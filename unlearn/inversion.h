@@ -1,4 +1,5 @@
-// Images made from a network's weights alone, to stand in for the training images that one does not have.
+// Images made from a network's weights, begun as pieces of a few images, to stand in for the training images that one
+// does not have.
 #pragma once
 
 #include <cstdint>

@@ -72,7 +72,7 @@ void write_inverted_sheet(const std::filesystem::path& path, const Inversion& in
     const auto columns = std::min<int64_t>({10, static_cast<int64_t>(class_names.size()), inversion.images.dim(0)});
     const auto classes = static_cast<int64_t>(class_names.size());
     Sheet sheet;
-    sheet.title = "Images made of the model alone";
+    sheet.title = "Inverted images: made of the model, from patches of D_f";
     for (int64_t row = 0; row < 3; ++row) {
         std::vector<SheetCell> cells;
         for (int64_t column = 0; column < columns; ++column) {
