@@ -319,6 +319,18 @@ TEST_F(Report, DoesWithoutPictures) {
     EXPECT_THAT(page({"run", "--data", "cifar10:/nowhere"}), HasSubstr("Without pictures: "));
 }
 
+TEST_F(Report, ShowsTestImagesWhereTheseWereForgotten) {
+    const ProgramResult unlearned =
+        lethe({"unlearn", "--weights", "trained/weights.safetensors", "--data", "synthetic:0:64:64", "--forget",
+               "test:images:3,1", "--methods", "neggrad", "--max-steps", "1", "--quiet", "--out", "of-test"});
+    ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
+    const ProgramResult result = lethe({"report", "of-test", "--out", "page.html"});
+    EXPECT_EQ(result.code, 0);
+    EXPECT_THAT(result.err, Not(HasSubstr("without pictures")));
+    EXPECT_THAT(read_text(file("page.html")),
+                AllOf(HasSubstr("<image"), HasSubstr("test image 3,"), Not(HasSubstr("training image 3"))));
+}
+
 TEST_F(Report, TrustsNoText) {
     const std::string run = copy_of_run("hostile"), evil = "</td><script>alert(1)</script>\" onload=\"x";
     Json set = json(run + "/forget_set.json"), config = json(run + "/config.json");
@@ -353,7 +365,7 @@ TEST_F(Report, RefusesWhatIsDamaged) {
     write_text(file(run + "/neggrad/dossier.json"), dossier.dump());
     EXPECT_THAT(refused(), HasSubstr("dossier.json is not of the images in forget_set.json"));
     copy_of_run("damaged");
-    write_text(file(run + "/forget_set.json"), "{\"images\": []}");
+    write_text(file(run + "/forget_set.json"), "{\"split\": \"train\", \"images\": []}");
     EXPECT_THAT(refused(), HasSubstr("forget_set.json lists no image"));
     copy_of_run("damaged");
     Json config = json(run + "/config.json");

@@ -51,10 +51,10 @@ private:
 
 constexpr int64_t picture_side = 96;  // of the longer side, at most
 
-void add_picture(ForgottenImage& image, const Dataset& images) {
-    check(image.index >= 0 && image.index < images.size(), "there is no training image ", image.index);
+void add_picture(ForgottenImage& image, const std::string& kind, const Dataset& images) {
+    check(image.index >= 0 && image.index < images.size(), "there is no ", kind, " ", image.index);
     std::vector<uint8_t> pixels = images.image_bytes(image.index);
-    check(sha256(pixels) == image.sha256, "training image ", image.index, " is not the one that was forgotten");
+    check(sha256(pixels) == image.sha256, kind, " ", image.index, " is not the one that was forgotten");
     ImageBytes picture{images.height, images.width, std::move(pixels)};
     if (const int64_t longer = std::max(picture.height, picture.width); longer > picture_side)
         picture = resize(picture, std::max<int64_t>(1, picture.height * picture_side / longer),
@@ -64,7 +64,7 @@ void add_picture(ForgottenImage& image, const Dataset& images) {
     image.width = picture.width;
 }
 
-// The training images as `lethe unlearn` saw them. The run's own weights say which transform they need.
+// The training or test images as `lethe unlearn` saw them. The run's own weights say which transform they need.
 void ReportCommand::load_images_of(const RunRecord& run) {
     data_source = data.empty() ? run.option("data") : data;
     transform = run.option("transform");
@@ -78,11 +78,11 @@ void ReportCommand::load_images_of(const RunRecord& run) {
         spec = agreed_spec(file, read_weights(file).metadata, {});
         break;
     }
-    const std::string key = concat(data_source, "|", transform, "|", spec.transform, "|", corrupt, "|", image_size, "|",
-                                   spec.arch, "|", spec.image_size, "|", spec.stem);
+    const std::string key = concat(data_source, "|", name(run.split), "|", transform, "|", spec.transform, "|", corrupt,
+                                   "|", image_size, "|", spec.arch, "|", spec.image_size, "|", spec.stem);
     if (key == loaded_key) return;
     loaded_key.clear();
-    loaded = load_data(Split::train, spec);
+    loaded = load_data(run.split, spec);
     loaded_key = key;
 }
 
@@ -92,7 +92,7 @@ void ReportCommand::add_pictures(RunRecord& run) {
         load_images_of(run);
         run.class_names = loaded.class_names;
         for (std::size_t i = 0; i < std::min(run.images.size(), report::most_images); ++i)
-            add_picture(run.images[i], loaded);
+            add_picture(run.images[i], run.image_kind(), loaded);
         run.no_pictures.clear();
     } catch (const std::exception& error) {
         for (ForgottenImage& image : run.images) image.png.clear();

@@ -38,11 +38,12 @@ std::string picture_store(const std::vector<RunRecord>& runs) {
 std::string thumbnail(const std::vector<RunRecord>& runs, std::size_t run, std::size_t image) {
     const ForgottenImage& shown = runs[run].images[image];
     if (shown.png.empty()) return "";
-    return element("svg", element("use", "", {{"href", "#" + picture_id(run, image)}}),
-                   {{"class", "thumb"},
-                    {"viewBox", "0 0 " + std::to_string(shown.width) + " " + std::to_string(shown.height)},
-                    {"role", "img"},
-                    {"aria-label", "training image " + std::to_string(shown.index) + ", " + shown.class_name}});
+    return element(
+        "svg", element("use", "", {{"href", "#" + picture_id(run, image)}}),
+        {{"class", "thumb"},
+         {"viewBox", "0 0 " + std::to_string(shown.width) + " " + std::to_string(shown.height)},
+         {"role", "img"},
+         {"aria-label", runs[run].image_kind() + " " + std::to_string(shown.index) + ", " + shown.class_name}});
 }
 
 std::string of_run(const std::vector<RunRecord>& runs, const RunRecord& run) {

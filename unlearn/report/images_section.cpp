@@ -63,8 +63,9 @@ std::string dossier(const std::vector<RunRecord>& runs, std::size_t index, std::
         {"method", false}, {"now called", false}, {"probability of its label, %"}, {"rank of it"}, {"margin"},
         {"first lost"},    {"lost for good"}};
     if (!run.arms.empty()) columns.push_back({"re-emerges"});
-    Table table("Dossier of training image " + image_name(image) + of_run(runs, run) + ": before \u2192 after",
-                columns);
+    Table table(
+        "Dossier of " + run.image_kind() + " " + image_name(image) + of_run(runs, run) + ": before \u2192 after",
+        columns);
     for (const MethodRecord& method : run.methods) {
         if (method.fates.empty()) continue;
         const Fate& fate = method.fates[i];

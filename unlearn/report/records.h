@@ -71,6 +71,7 @@ struct RunRecord {
     std::string manifest_sha256;        // of the file
     std::vector<std::string> findings;  // what is not as manifest.json says
     std::vector<ForgottenImage> images;
+    Split split = Split::train;            // of what set they are images
     std::vector<std::string> class_names;  // of the dataset, where a file names them all
     std::string no_pictures;               // why images have no picture; empty: they have
     MethodResult before;
@@ -81,6 +82,7 @@ struct RunRecord {
     std::string option(const std::string& key) const;  // of config.json as text; empty: not given
     std::string class_name(int64_t label) const;       // "class 7" where no file names it
     bool relabels(const MethodRecord& method) const;
+    std::string image_kind() const { return split == Split::test ? "test image" : "training image"; }
 };
 
 // Throws Error naming the file that is missing, unless the lines above say that it may be, or that is not as `lethe

@@ -138,6 +138,7 @@ RunRecord read_run(const fs::path& folder) {
         run.environment = json;
     });
     read_record(folder, "forget_set.json", [&](const Json& json) {
+        run.split = json.at("split") == name(Split::test) ? Split::test : Split::train;
         for (const Json& image : json.at("images"))
             run.images.push_back({image.at("index"), image.at("label"), image.at("class"), image.at("sha256"), {}});
     });
