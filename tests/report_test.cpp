@@ -331,6 +331,16 @@ TEST_F(Report, ShowsTestImagesWhereTheseWereForgotten) {
                 AllOf(HasSubstr("<image"), HasSubstr("test image 3,"), Not(HasSubstr("training image 3"))));
 }
 
+TEST_F(Report, SaysOfACorrectionThatImagesAreToBeRight) {
+    EXPECT_THAT(page({"run"}), AllOf(HasSubstr("to be forgotten: left is the goal"), HasSubstr("forgets")));
+    const std::string run = copy_of_run("corrected");
+    Json config = json(run + "/config.json");
+    config["relabel"] = "true";
+    write_text(file(run + "/config.json"), config.dump());
+    EXPECT_THAT(page({run}), AllOf(HasSubstr("to be corrected: right is the goal"), HasSubstr("corrects"),
+                                   Not(HasSubstr("left is the goal"))));
+}
+
 TEST_F(Report, TrustsNoText) {
     const std::string run = copy_of_run("hostile"), evil = "</td><script>alert(1)</script>\" onload=\"x";
     Json set = json(run + "/forget_set.json"), config = json(run + "/config.json");

@@ -1,4 +1,6 @@
 // The methods of all runs beside each other, as a table and as a picture.
+#include <algorithm>
+
 #include "tensor/error.h"
 #include "unlearn/report/charts.h"
 #include "unlearn/report/sections.h"
@@ -10,10 +12,17 @@ std::string lost_points(const MethodResult& result, const MethodResult& before) 
     return fixed(before.test.accuracy.percent() - result.test.accuracy.percent(), 2);
 }
 
+bool all_correct(const std::vector<RunRecord>& runs) {
+    return std::all_of(runs.begin(), runs.end(), [](const RunRecord& run) { return run.corrects(); });
+}
+
 std::string results_table(const std::vector<RunRecord>& runs) {
     Table table(
-        "What is still recognised: of the images to be forgotten (D_f) low is the goal, of other training images (D_r) "
-        "and of test images (D_test) high is good. Points lost are of D_test.",
+        all_correct(runs)
+            ? "What is recognised: of the images to be corrected (D_f), of training images (D_r) and of other test "
+              "images (D_test) high is good. Points lost are of D_test."
+            : "What is still recognised: of the images to be forgotten (D_f) low is the goal, of other training images "
+              "(D_r) and of test images (D_test) high is good. Points lost are of D_test.",
         {{"method", false}, {"verdict", false}, {"D_f"}, {"D_r"}, {"D_test"}, {"points lost"}, {"steps"}, {"seconds"}});
     for (const RunRecord& run : runs) {
         if (runs.size() > 1) table.group(run.name);
@@ -53,7 +62,9 @@ std::string results_chart(const std::vector<RunRecord>& runs, const RunRecord& r
     for (const DotRow& row : chart.rows)
         chart.alternative += concat(" ", row.name, ": D_f ", fixed(row.dots[2].first, 1), ", D_r ",
                                     fixed(row.dots[0].first, 1), ", D_test ", fixed(row.dots[1].first, 1), ".");
-    return figure(draw(chart) + legend({{"D_f, to be forgotten: left is the goal", forget_mark(), false},
+    const char* goal =
+        run.corrects() ? "D_f, to be corrected: right is the goal" : "D_f, to be forgotten: left is the goal";
+    return figure(draw(chart) + legend({{goal, forget_mark(), false},
                                         {"D_r, other training images: right is good", retain_mark(), false},
                                         {"D_test, test images: right is good", test_mark(), false}}),
                   escaped("Still recognised" + of_run(runs, run)));

@@ -126,15 +126,16 @@ std::string head(const std::vector<RunRecord>& runs, std::size_t index) {
     for (const MethodRecord& method : run.methods) verdicts_html.push_back(sentence_html(method, run));
     const auto images = static_cast<int64_t>(run.images.size());
     const std::string model = run.option("model").empty() ? "as in the weights file" : run.option("model");
-    const std::string told = pairs_html(
-        {{"forgets", concat(plural(images, run.image_kind(), run.image_kind() + "s"), ": ", classes_of(run))},
-         {"indices", indices_of(run)},
-         {"chosen by", run.option("forget")},
-         {"data", run.option("data")},
-         {"model", model + (run.option("weights").empty() ? "" : ", " + run.option("weights"))},
-         {"protocol",
-          concat(run.option("protocol"), run.option("switches").empty() ? "" : ", with ", run.option("switches"))},
-         {"seed", run.option("seed")}});
+    const std::string told =
+        pairs_html({{run.corrects() ? "corrects" : "forgets",
+                     concat(plural(images, run.image_kind(), run.image_kind() + "s"), ": ", classes_of(run))},
+                    {"indices", indices_of(run)},
+                    {"chosen by", run.option("forget")},
+                    {"data", run.option("data")},
+                    {"model", model + (run.option("weights").empty() ? "" : ", " + run.option("weights"))},
+                    {"protocol", concat(run.option("protocol"), run.option("switches").empty() ? "" : ", with ",
+                                        run.option("switches"))},
+                    {"seed", run.option("seed")}});
     const std::string html = heading(3, run.name) + thumbs_of(runs, index) +
                              element("div", "\n" + list(verdicts_html, "verdicts") + told, {{"class", "halves"}}) +
                              "\n" + manifest_html(run) + options_html(run) + origin_html(run);

@@ -13,7 +13,7 @@ std::vector<Section> sections_of(const Material& material) {
                                   {"comparison", "Methods compared", comparison(runs)},
                                   {"left", "What is left of the images", measured(runs, marks)},
                                   {"steps", "Step by step", steps(runs, marks)},
-                                  {"images", "The images to be forgotten", images(runs)},
+                                  {"images", "The chosen images", images(runs)},
                                   {"others", "Other images that changed sides", collateral(runs)},
                                   {"margins", "Margins", margins(runs, marks)}};
     for (std::size_t i = 0; i < material.experiments.size(); ++i)
@@ -40,8 +40,8 @@ std::string subject(const Material& material) {
     const auto add = [&](std::size_t count, const char* one, const char* many) {
         if (count > 0) text += (text.empty() ? "" : "; ") + (count == 1 ? one : concat(count, " ", many));
     };
-    add(material.runs.size(), "a run that made a trained image classifier forget some of its training images",
-        "runs that made a trained image classifier forget some of its training images");
+    add(material.runs.size(), "a run that made a trained image classifier forget or relearn chosen images",
+        "runs that made a trained image classifier forget or relearn chosen images");
     add(material.experiments.size(),
         "an experiment: many runs that made a classifier forget some of its training images",
         "experiments: many runs that made a classifier forget some of its training images");

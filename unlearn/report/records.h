@@ -82,6 +82,7 @@ struct RunRecord {
     std::string option(const std::string& key) const;  // of config.json as text; empty: not given
     std::string class_name(int64_t label) const;       // "class 7" where no file names it
     bool relabels(const MethodRecord& method) const;
+    bool corrects() const { return option("relabel") == "true"; }  // its images are to be given their true label
     std::string image_kind() const { return split == Split::test ? "test image" : "training image"; }
 };
 
