@@ -68,6 +68,7 @@ protected:
                                {.file = "t",
                                 .claim = claim,
                                 .options = options,
+                                .in_a_row = options.stop.in_a_row,
                                 .goal = goal,
                                 .recognised = set_of(goal.accuracy.correct)},
                                in_a_row, findings);
