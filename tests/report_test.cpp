@@ -255,11 +255,11 @@ TEST_F(Report, KeepsADossierOfEachImage) {
     image["after"] = {{"predicted", image["label"]}, {"probability", nullptr}, {"rank", 0}, {"margin", nullptr}};
     image["first_lost"] = 0;
     image["lost_for_good"] = nullptr;
-    const std::vector<double> margins{0, -1, 2, -3, 0.5};
+    const std::vector<double> margins{0, -1, 2, -3, -0.5};
     for (std::size_t i = 1; i < 5; ++i) dossier["images"][i]["after"]["margin"] = margins[i];
     write_text(file(run + "/neggrad/dossier.json"), dossier.dump());
     const std::string html = page({run});
-    EXPECT_THAT(html, HasSubstr("neggrad: 2 of 5 above 0."));  // the first one has none
+    EXPECT_THAT(html, HasSubstr("neggrad: 1 of 5 above 0."));  // the first one has none
     const double share = json("run/metrics.json").at("arms")[1].at("reemergence").at("images")[0].at("share");
     EXPECT_THAT(html,
                 HasSubstr("\u25CF</span></td><td class=\"n\">75.00 \u2192 \u2013</td><td class=\"n\">1 \u2192 0</td>"
