@@ -83,6 +83,28 @@ protected:
         write_manifest(run, run.read_json("inputs.json"));
     }
 
+    // A run of its own, by distillation.
+    void distil(const std::string& out, const std::vector<std::string>& more) const {
+        std::vector<std::string> arguments{"unlearn",
+                                           "--data",
+                                           "synthetic:0:200:50",
+                                           "--weights",
+                                           "trained/weights.safetensors",
+                                           "--forget",
+                                           "random:0:6",
+                                           "--methods",
+                                           "distill",
+                                           "--max-steps",
+                                           "2",
+                                           "--proxies",
+                                           "4",
+                                           "--out",
+                                           out};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const ProgramResult unlearned = run_lethe(arguments, folder_.path());
+        ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
+    }
+
     ProgramResult audit(std::vector<std::string> more = {}) const {
         more.insert(more.begin(), {"audit", "run"});
         return run_lethe(more, folder_.path());
@@ -355,29 +377,7 @@ TEST_F(Audit, HashedAgainAdversarialImagesOutsideTheBallAreRefused) {
 
 // Methods may look at the attack without being adversarial.
 TEST_F(Audit, HashedAgainTheAttackOfDistillationIsLookedAt) {
-    const ProgramResult unlearned = run_lethe({"unlearn",
-                                               "--data",
-                                               "synthetic:0:200:50",
-                                               "--weights",
-                                               "trained/weights.safetensors",
-                                               "--forget",
-                                               "random:0:6",
-                                               "--repeats",
-                                               "2",
-                                               "--steps",
-                                               "3",
-                                               "--max-steps",
-                                               "2",
-                                               "--methods",
-                                               "distill",
-                                               "--proxies",
-                                               "4",
-                                               "--proxies-from",
-                                               "attack",
-                                               "--out",
-                                               "distilled"},
-                                              folder_.path());
-    ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
+    distil("distilled", {"--proxies-from", "attack", "--repeats", "2", "--steps", "3"});
     EXPECT_EQ(run_lethe({"audit", "distilled"}, folder_.path()).code, 0);
     const RunDirectory run{fs::path(folder_.path("distilled"))};
     Json attack = run.read_json("attack.json");
@@ -390,29 +390,7 @@ TEST_F(Audit, HashedAgainTheAttackOfDistillationIsLookedAt) {
 }
 
 TEST_F(Audit, HashedAgainInvertedImagesAreLookedAt) {
-    const ProgramResult unlearned = run_lethe({"unlearn",
-                                               "--data",
-                                               "synthetic:0:200:50",
-                                               "--weights",
-                                               "trained/weights.safetensors",
-                                               "--forget",
-                                               "random:0:6",
-                                               "--max-steps",
-                                               "2",
-                                               "--methods",
-                                               "distill",
-                                               "--proxies",
-                                               "4",
-                                               "--inverted",
-                                               "12",
-                                               "--inversion-steps",
-                                               "2",
-                                               "--proxies-from",
-                                               "inversion",
-                                               "--out",
-                                               "inverted"},
-                                              folder_.path());
-    ASSERT_THAT(unlearned.code, testing::AnyOf(0, 3, 4)) << unlearned.err;
+    distil("inverted", {"--proxies-from", "inversion", "--inverted", "12", "--inversion-steps", "2"});
     const RunDirectory run{fs::path(folder_.path("inverted"))};
     EXPECT_FALSE(run.has("attack.json"));
     const auto audit = [&] {

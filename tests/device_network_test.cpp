@@ -2,11 +2,14 @@
 // same bits whenever they are run.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "autograd/ops.h"
 #include "tensor/step_graph.h"
 #include "tests/support/devices.h"
 #include "tests/support/golden.h"
 #include "tests/support/tiny_task.h"
+#include "unlearn/inversion.h"
 #include "unlearn/train.h"
 
 namespace lethe::test {
@@ -213,6 +216,30 @@ TEST_P(DeviceNetwork, UnlearningAgreesWithTheCpuAndIsReproducible) {
         expect_moved_alike(actual, run(tiny_model()), before, sgd_share);
         if (method == "adv+imp") expect_identical(run(model_here()), actual);
     }
+}
+
+TEST_P(DeviceNetwork, DistanceOfStatisticsAgreesWithTheCpu) {
+    const Tensor x = random_tensor({3, 5, 4, 6}, 2), m = random_tensor({5}, 3), v = Tensor::full({5}, 0.7f);
+    const Device where = device().device();
+    Var here(x, true), there(x.to(where), true);
+    Var a = statistics_distance(here, m, v), b = statistics_distance(there, m.to(where), v.to(where));
+    EXPECT_TRUE(close(b.value().cpu(), a.value(), reduction, 72));
+    a.backward();
+    b.backward();
+    EXPECT_TRUE(close(there.grad().cpu(), here.grad(), reduction, 72));
+}
+
+TEST_P(DeviceNetwork, InversionAgreesWithTheCpu) {
+    const InversionOptions options{.images = 5, .steps = 2};
+    const Inversion there = invert(*model_here(), tiny_images(4), options);
+    const Inversion here = invert(*tiny_model(), tiny_images(4), options);
+    // Adam's first steps have the length of lr whatever the gradient's, so a gradient near 0 may point either way.
+    int64_t apart = 0;
+    for (int64_t i = 0; i < here.images.numel(); ++i)
+        apart += std::abs(here.images.data()[i] - there.images.data()[i]) > 1e-3f ? 1 : 0;
+    EXPECT_LE(apart, here.images.numel() / 100);
+    EXPECT_NEAR(there.statistics, here.statistics, 1e-3 * here.statistics);
+    EXPECT_NEAR(there.loss, here.loss, 1e-3 * here.loss);
 }
 
 INSTANTIATE_TEST_SUITE_P(Device, DeviceNetwork, all_devices(), device_name);

@@ -235,6 +235,19 @@ TEST_F(DistillationTest, ViewsStayInTheBoxAndAreCopiesMajor) {
     EXPECT_TRUE(some_moved);
 }
 
+// A ramp grows by the same step everywhere inside; in a window of 7/8 that is as large as the whole, by 7/8 of it.
+TEST_F(DistillationTest, EverySecondCopyIsAWindow) {
+    std::vector<float> ramp;
+    for (int i = 0; i < 3 * 32 * 32; ++i) ramp.push_back(static_cast<float>(i % 32) / 32.0f);
+    const Tensor image = Tensor::from_nchw({1, 3, 32, 32}, ramp);
+    const Tensor copies = weak_views(image, 6, 0.0f, Random(2, Purpose::weak_view), 0);
+    for (int64_t copy = 0; copy < 6; ++copy) {
+        const std::vector<float> pixels = copies.rows(copy, copy + 1).to_nchw();
+        const float step = std::abs(pixels[16 * 32 + 17] - pixels[16 * 32 + 16]);
+        EXPECT_NEAR(step, (copy % 2 == 1 ? 0.875f : 1.0f) / 32.0f, 1e-5f) << copy;
+    }
+}
+
 // What holds the network: the stronger the weight, the less its answers to proxies have changed.
 TEST_F(DistillationTest, AStrongerAnchorMovesLess) {
     const auto divergence = [&](float weight) {

@@ -50,32 +50,6 @@ TEST_F(InversionTest, DistanceIsZeroWithoutAGradientWhereStatisticsAgree) {
     for (const float g : input.grad().values()) EXPECT_TRUE(std::isfinite(g));
 }
 
-TEST_F(InversionTest, DistanceOnADeviceIsThatOfTheCpu) {
-    const Tensor x = random_tensor({3, 5, 4, 6}, 2), m = random_tensor({5}, 3), v = Tensor::full({5}, 0.7f);
-    Var here(x, true), there(x.to(Device::emulated), true);
-    Var a = statistics_distance(here, m, v);
-    Var b = statistics_distance(there, m.to(Device::emulated), v.to(Device::emulated));
-    EXPECT_TRUE(close(b.value().cpu(), a.value(), reduction, 72));
-    a.backward();
-    b.backward();
-    EXPECT_TRUE(close(there.grad().cpu(), here.grad(), reduction, 72));
-}
-
-TEST_F(InversionTest, ImagesOfADeviceAreThoseOfTheCpu) {
-    options.images = 5;
-    options.steps = 2;
-    const Inversion here = invert(*model, seeds, options);
-    model->to(Device::emulated);
-    const Inversion there = invert(*model, seeds, options);
-    // Adam's first steps have the length of lr whatever the gradient's, so a gradient near 0 may point either way.
-    int64_t apart = 0;
-    for (int64_t i = 0; i < here.images.numel(); ++i)
-        apart += std::abs(here.images.data()[i] - there.images.data()[i]) > 1e-3f ? 1 : 0;
-    EXPECT_LE(apart, here.images.numel() / 100);
-    EXPECT_NEAR(there.statistics, here.statistics, 1e-3 * here.statistics);
-    EXPECT_NEAR(there.loss, here.loss, 1e-3 * here.loss);
-}
-
 // A seed that grows brighter to the right: every window of it does or, mirrored, the opposite; its span is that of the
 // window, times contrast.
 TEST_F(InversionTest, PatchesAreWindowsOfSeeds) {

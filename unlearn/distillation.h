@@ -17,7 +17,7 @@ struct DistillOptions {
     float views_weight = 8.0f;  // the same, of the methods with views
     float lr = 2e-4f;           // of Adam, which these methods step with, BatchNorm frozen
     float margin = 0.5f;        // the forgetting term rests for an image that is wrong by this many logits
-    int64_t proxies = 128;      // per step
+    int64_t proxies = 128;      // per step; of those from the attack at least one of each kind
     // "inversion", "attack", half of each with "both", or "auto": both where the model has BatchNorm, else attack
     std::string proxies_from = "auto";
     int64_t views = 4;  // weakly changed copies of each image of D_f per step, for the methods with views

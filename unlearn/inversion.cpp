@@ -198,6 +198,8 @@ Tensor patches(const Tensor& seeds, int64_t count, const Random& random, uint64_
         const float* in = all + random.below(seeds.dim(0), item, 0) * size;
         const CropWindow window = draw_window(random, item, height, width);
         const bool mirrored = random.below(2, item, 5) == 1;
+        std::vector<Colour> colours;
+        for (int64_t c = 0; c < channels; ++c) colours.push_back(draw_colour(random, item, static_cast<uint32_t>(c)));
         for (int64_t y = 0; y < height; ++y) {
             const Between v = between(y, window.top, window.height, height, height);
             for (int64_t column = 0; column < width; ++column) {
@@ -208,7 +210,7 @@ Tensor patches(const Tensor& seeds, int64_t count, const Random& random, uint64_
                     const auto value = [&](int64_t row, int64_t at) { return in[(row * width + at) * channels + c]; };
                     const float upper = std::lerp(value(v.first, u.first), value(v.first, u.second), u.share);
                     const float lower = std::lerp(value(v.second, u.first), value(v.second, u.second), u.share);
-                    const Colour colour = draw_colour(random, item, static_cast<uint32_t>(c));
+                    const Colour& colour = colours[static_cast<std::size_t>(c)];
                     pixel[c] = (std::lerp(upper, lower, v.share) - 0.5f) * colour.gain + 0.5f + colour.offset;
                 }
             }

@@ -47,9 +47,9 @@ private:
     void evaluate_sets(Model& model, MethodResult& result);
     Evaluation evaluate_set(const std::string& phase, Model& twin, const Dataset& data,
                             const std::vector<int64_t>& indices);
-    void attack(RunResult& run);
-    void inversion(RunResult& run);
-    void importance(RunResult& run);
+    void attack();
+    void inversion();
+    void importance();
     MethodResult unlearn_with(const Method& method);
     UnlearnResult run_steps(const Method& method, Model& model, std::vector<StepTrace>& trace);
 
@@ -68,6 +68,7 @@ private:
 };
 
 RunResult Run::execute() {
+    const RunNeeds needs = needs_of(options_, model_);  // before any work, since it may refuse
     RunResult run;
     const auto any = [&](auto&& wants) {
         return std::any_of(options_.methods.begin(), options_.methods.end(),
@@ -80,14 +81,13 @@ RunResult Run::execute() {
     directory_.write_json("forget_set.json", forget_set_json(sets_.source, forget_));
     before_ = before();
     run.rows.push_back(before_);
-    const RunNeeds needs = needs_of(options_, model_);
-    if (needs.attack) attack(run);
-    if (needs.inversion) inversion(run);
+    if (needs.attack) attack();
+    if (needs.inversion) inversion();
     twin_.reset();
     // What one phase asked memory for is of no use to the next.
     const auto return_memory = [&] { backend(model_.device()).trim(); };
     return_memory();
-    if (any([](const Method& method) { return method.importance; })) importance(run);
+    if (any([](const Method& method) { return method.importance; })) importance();
     for (const std::string& name : options_.methods) {
         return_memory();
         run.rows.push_back(unlearn_with(find_method(name)));
@@ -127,14 +127,13 @@ MethodResult Run::before() {
     return result;
 }
 
-void Run::attack(RunResult& run) {
+void Run::attack() {
     const std::vector<int64_t> leave = labels_to_leave(views_before_, task_.labels, options_);
     const std::vector<int64_t> targets = attack_targets(leave, model_.spec().classes, options_);
     task_.adversarial_labels = targets;
 
     if (directory_.has("attack.json")) {
         task_.adversarial = RowFile(directory_.file("adversarial.safetensors"));
-        run.attack_seconds = directory_.read_json("attack.json").at("seconds");
         return;
     }
     const auto start = std::chrono::steady_clock::now();
@@ -142,10 +141,10 @@ void Run::attack(RunResult& run) {
     const std::vector<PgdReport> reports =
         attack_to_file(directory_.file("adversarial.safetensors"), *twin_, task_.images, targets, options_.attack,
                        [&](int64_t done) { reporter_.progress(done, ""); });
-    run.attack_seconds = seconds_since(start);
+    const double seconds = seconds_since(start);
     int64_t own_label = 0;
     for (std::size_t i = 0; i < targets.size(); ++i) own_label += targets[i] == leave[i % leave.size()] ? 1 : 0;
-    const Json report = attack_json(forget_, targets, reports, run.attack_seconds);
+    const Json report = attack_json(forget_, targets, reports, seconds);
     reporter_.end(concat(report.at("hits").get<int64_t>(), " of ", targets.size(), " reached their target"));
     if (own_label > 0)
         reporter_.note(
@@ -156,11 +155,10 @@ void Run::attack(RunResult& run) {
     directory_.write_json("attack.json", report);
 }
 
-void Run::inversion(RunResult& run) {
+void Run::inversion() {
     const std::filesystem::path file = directory_.file("inverted.safetensors");
     if (directory_.has("inversion.json")) {
         task_.inverted = RowFile(file);
-        run.inversion_seconds = directory_.read_json("inversion.json").at("seconds");
         return;
     }
     const auto start = std::chrono::steady_clock::now();
@@ -168,7 +166,7 @@ void Run::inversion(RunResult& run) {
     reporter_.begin("inversion", options.images * options.steps, "image steps");
     const Inversion inverted =
         invert(model_, task_.images, options, [&](int64_t done) { reporter_.progress(done, ""); });
-    run.inversion_seconds = seconds_since(start);
+    const double seconds = seconds_since(start);
     const int64_t hits = evaluate_logits(predict(*twin_, inverted.images), inverted.labels).accuracy.correct;
     reporter_.end(concat(hits, " of ", options.images, " are what they were made to be"));
     RowFileWriter rows(file, "images", inverted.images.shape());
@@ -176,24 +174,23 @@ void Run::inversion(RunResult& run) {
     rows.commit();
     task_.inverted = RowFile(file);
     write_inverted_sheet(directory_.file("inverted.png"), inverted, train_.class_names);
-    directory_.write_json("inversion.json", inversion_json(inverted, hits, run.inversion_seconds));
+    directory_.write_json("inversion.json", inversion_json(inverted, hits, seconds));
 }
 
-void Run::importance(RunResult& run) {
+void Run::importance() {
     if (directory_.has("importance.json")) {
-        run.importance_seconds = directory_.read_json("importance.json").at("seconds");
         task_.penalty = penalty_weights(read_weights(directory_.file("importance.safetensors")).state());
         return;
     }
     reporter_.begin("importance", 0, "");
     const auto start = std::chrono::steady_clock::now();
     const StateDict omega = mas_importance(model_, task_.images, importance_options(options_.unlearn));
-    run.importance_seconds = seconds_since(start);
+    const double seconds = seconds_since(start);
     std::vector<std::string> degenerate;
     task_.penalty = penalty_weights(omega, &degenerate);
     reporter_.end(concat(omega.size(), " tensors, ", degenerate.size(), " without a scale"));
     write_safetensors(directory_.file("importance.safetensors"), omega);
-    directory_.write_json("importance.json", {{"seconds", run.importance_seconds}, {"degenerate", degenerate}});
+    directory_.write_json("importance.json", {{"seconds", seconds}, {"degenerate", degenerate}});
 }
 
 UnlearnResult Run::run_steps(const Method& method, Model& model, std::vector<StepTrace>& trace) {

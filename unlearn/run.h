@@ -110,7 +110,6 @@ ImportanceOptions importance_options(const UnlearnOptions& options);
 
 struct RunResult {
     std::vector<MethodResult> rows;  // "before" first
-    double attack_seconds = 0, inversion_seconds = 0, importance_seconds = 0;
 };
 
 // Runs everything that is not yet in `directory`. `model` stays as it is; each method starts from a copy of it.

@@ -64,19 +64,19 @@ Var Gradients::forward(const Tensor& images) const { return model_.forward(image
 
 double Gradients::cross_entropy(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised,
                                 Average average) const {
-    const bool log_odds = !recognised.empty();
+    const bool log_odds = !recognised.empty(), over_all = log_odds && average == Average::all;
     Term& term = terms.try_emplace({batch.size(), weight}, device_).first->second;
     const auto total = static_cast<float>(weight),
                share = static_cast<float>(weight / static_cast<double>(batch.size()));
     term.load(batch, recognised, model_.device());
-    if (average == Average::all) term.load_share(recognised, model_);
+    if (over_all) term.load_share(recognised, model_);
     term.graph.run([&] {
         Var logits = forward(term.images);
         Var loss = softmax_cross_entropy(logits, term.labels);
         term.loss = loss.value();
         if (log_odds) {
             const Tensor grad = device_.log_odds_grad(logits.value(), term.labels, term.active, total);
-            logits.backward(average == Average::all ? device_.binary(Binary::mul, grad, term.share) : grad);
+            logits.backward(over_all ? device_.binary(Binary::mul, grad, term.share) : grad);
         } else
             loss.backward(Tensor::full(loss.shape(), share, model_.device()));
     });

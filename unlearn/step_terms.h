@@ -30,6 +30,7 @@ struct Term {
 
     // Brings a batch to the device. Rows that are not `recognised` do not count; empty: all do.
     void load(const StepBatch& batch, std::span<const float> recognised, Device device);
+    // Brings the share of marked rows there: as a tensor, for a recorded step repeats its numbers.
     void load_share(std::span<const float> recognised, const Model& model);
 
     Tensor images, labels;
@@ -56,7 +57,7 @@ public:
     Gradients(Model& model, bool batch_statistics);
 
     // Of weight * mean CE or, where `recognised` is given, of weight * mean log-odds of the rows it marks. Returns
-    // mean CE.
+    // mean CE. `average` is of the log-odds.
     double cross_entropy(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {},
                          Average average = Average::marked) const;
     // Of weight * mean KL(target || softmax(logits)), which for a row is weight / N * (softmax(logits) - target), as

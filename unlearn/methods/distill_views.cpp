@@ -1,5 +1,5 @@
-// Self-distillation that forgets mirrored, shifted and noisy copies of D_f as well: without them an image that is
-// "forgotten" is recognised as soon as it is mirrored.
+// Self-distillation that forgets mirrored, shifted, cropped and noisy copies of D_f as well: without them an image that
+// is "forgotten" is recognised as soon as it is mirrored.
 #include "unlearn/method.h"
 
 namespace lethe::method {
