@@ -297,6 +297,16 @@ TEST_F(Cli, ARunIsContinuedOnlyWithTheSameSettings) {
     expect_refusal(unlearn() + Arguments{"--methods", "neggrad", "--lr", "0.5"}, "lr");
 }
 
+TEST_F(Cli, WithoutMethodsItIsTheRecommendedOne) {
+    const Arguments few{"--repeats", "1", "--inverted", "20", "--inversion-steps", "2"};
+    const ProgramResult result = lethe(unlearn() + few);
+    ASSERT_TRUE(result.code == 0 || result.code == 3 || result.code == 4) << result.err;
+    EXPECT_THAT(read_text(folder_.path("run/config.json")), HasSubstr("\"methods\": \"distill+views\""));
+    EXPECT_THAT(read_text(folder_.path("run/results.csv")),
+                AllOf(HasSubstr("\ndistill+views,"), Not(HasSubstr("adv"))));
+    EXPECT_EQ(lethe(unlearn() + few + Arguments{"--methods", "distill+views"}).code, result.code) << "the same run";
+}
+
 TEST_F(Cli, ARunDirectoryHoldsWhatTheGuideSays) {
     const ProgramResult result = lethe(unlearn() + Arguments{"--methods", "neggrad,adv+imp", "--repeats", "2"});
     ASSERT_TRUE(result.code == 0 || result.code == 3 || result.code == 4) << result.err;
@@ -306,7 +316,7 @@ TEST_F(Cli, ARunDirectoryHoldsWhatTheGuideSays) {
                              "adv+imp/result.json", "trace.png", "results.json", "results.csv", "results.png"})
         EXPECT_TRUE(std::filesystem::exists(folder_.path(std::string("run/") + file))) << file;
     const std::string json = read_text(folder_.path("run/results.json"));
-    for (const char* key : {"method", "D_f", "D_r", "D_test", "verdict", "steps", "seconds"})
+    for (const char* key : {"method", "D_f", "D_r", "D_test", "reemergence", "verdict", "steps", "seconds"})
         EXPECT_THAT(json, HasSubstr(std::string("\"") + key + "\""));
     EXPECT_EQ(lethe(eval("run/adv+imp/weights.safetensors")).code, 0);
 }

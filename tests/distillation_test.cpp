@@ -13,6 +13,7 @@
 #include "tests/support/tiny.h"
 #include "tests/support/tiny_task.h"
 #include "unlearn/inversion.h"
+#include "unlearn/metrics/reemergence.h"
 #include "unlearn/step_terms.h"
 #include "unlearn/unlearn.h"
 
@@ -37,6 +38,11 @@ TEST_F(DistillationTest, DivergenceByHand) {
     const Tensor target = Tensor::from_nchw({2, 2}, std::vector<float>{0.5f, 0.5f, 0.75f, 0.25f});
     const Tensor logits = Tensor::from_nchw({2, 2}, std::vector<float>{ln3, 0.0f, ln3 + 5.0f, 5.0f});
     EXPECT_NEAR(mean_kl(target, logits), 0.25 * std::log(4.0 / 3.0), 1e-7);
+    // T = 2: q = (sqrt 3, 1) / (1 + sqrt 3), and the whole four times. The second row: p is (3/4, 1/4).
+    const double s = std::sqrt(3.0), first = 0.5 * std::log(0.25 * (1 + s) * (1 + s) / s),
+                 second = 0.75 * std::log(0.75 * (1 + s) / s) + 0.25 * std::log(0.25 * (1 + s));
+    EXPECT_NEAR(mean_kl(target, logits, 2), 4 * (first + second) / 2, 1e-7);
+    EXPECT_NEAR(softmax_rows(logits, 2).data()[0], s / (1 + s), 1e-6);
     // The other way round it would be 3/4 ln(3/2) + 1/4 ln(1/2), which is not it.
     EXPECT_GT(std::abs(0.5 * (0.75 * std::log(1.5) + 0.25 * std::log(0.5)) - 0.25 * std::log(4.0 / 3.0)), 1e-3);
     const Tensor q = softmax_rows(logits);
@@ -52,7 +58,7 @@ TEST_F(DistillationTest, ProxiesAreImagesAndTheTeachersOpinion) {
     const Proxies proxies = distillation.proxies(3);
     ASSERT_EQ(proxies.images.shape(), Shape({18, 3, tiny_side, tiny_side}));
     for (const float pixel : proxies.images.values()) EXPECT_TRUE(pixel >= 0.0f && pixel <= 1.0f);
-    EXPECT_TRUE(identical(proxies.target, softmax_rows(predict(*fold_batchnorm(*model), proxies.images))));
+    EXPECT_TRUE(identical(proxies.target, softmax_rows(predict(*fold_batchnorm(*model), proxies.images), 4)));
     // The first kind is adversarial images as they are.
     const int64_t pixels = 3 * tiny_side * tiny_side;
     const Tensor pool = task.adversarial.rows(0, task.adversarial.shape()[0]);
@@ -122,7 +128,7 @@ TEST_F(DistillationTest, ProxiesOfAStockAreItsImagesMoved) {
     }
     EXPECT_EQ(seen, (std::set<int>{2, 3, 4, 5, 6}));
     EXPECT_TRUE(moved);
-    EXPECT_TRUE(identical(proxies.target, softmax_rows(predict(*fold_batchnorm(*model), proxies.images))));
+    EXPECT_TRUE(identical(proxies.target, softmax_rows(predict(*fold_batchnorm(*model), proxies.images), 4)));
     EXPECT_TRUE(identical(distillation.proxies(2).images, proxies.images));
     EXPECT_FALSE(identical(distillation.proxies(3).images, proxies.images));
 }
@@ -175,8 +181,8 @@ TEST_F(DistillationTest, ForgetsByProxiesOfTheModel) {
                 testing::HasSubstr("inverted images are [2, 3, 4, 4]"));
 }
 
-// Steps of methods with views grow shorter as the goal holds, and as long as ever when it does not.
-TEST_F(DistillationTest, StepsSettleAsTheGoalHolds) {
+// Steps of methods with views grow shorter once the goal was met; the last of them stays until it is met again.
+TEST_F(DistillationTest, StepsSettleOnceTheGoalWasMet) {
     UnlearnOptions options = tiny_options();
     options.distill.lr = 2e-3f;
     options.distill.settle = 8;
@@ -187,12 +193,13 @@ TEST_F(DistillationTest, StepsSettleAsTheGoalHolds) {
         traces.push_back(trace);
         return true;
     });
-    int64_t in_a_row = 0;
+    int64_t done = 0;
     for (const StepTrace& trace : traces) {
-        EXPECT_NEAR(trace.lr, 2e-3 * static_cast<double>(8 - in_a_row) / 8, 1e-9) << trace.step;
-        in_a_row = trace.forget_correct == 0 ? in_a_row + 1 : 0;
+        EXPECT_NEAR(trace.lr, 2e-3 * static_cast<double>(8 - done) / 8, 1e-9) << trace.step;
+        if (trace.forget_correct == 0 || (done > 0 && done < 7)) ++done;
     }
-    EXPECT_EQ(in_a_row, 8);
+    EXPECT_EQ(done, 8);
+    EXPECT_EQ(traces.back().forget_correct, 0);
 }
 
 // One of two rows counts: half the gradient of its own mean, where the mean is over both.
@@ -215,11 +222,55 @@ TEST_F(DistillationTest, TheMeanOverAllRowsWeakensAsRowsAreLost) {
         for (int64_t j = 0; j < all[i].numel(); ++j) EXPECT_EQ(all[i].data()[j], 0.5f * marked[i].data()[j]);
 }
 
+// The gradient of a bias of the last layer, weight T / N * sum over rows of softmax(z / T) - target, is that of
+// mean_kl().
+TEST_F(DistillationTest, DivergenceHasTheGradientOfItsValue) {
+    const Tensor images = tiny_images(3);
+    const Tensor target = softmax_rows(predict(*fold_batchnorm(*tiny_model()), tiny_images(6).rows(3, 6)), 3);
+    const auto bias = [](Model& of) -> Module::Parameter {
+        return of.net().parameters().back();  // "...bias" of the last linear layer
+    };
+    Terms terms;
+    model->net().zero_grad();
+    Gradients(*model, false).divergence(terms, images, target, 2.0f, 3.0f);
+    ASSERT_THAT(bias(*model).name, testing::EndsWith("bias"));
+    for (int64_t c = 0; c < bias(*model).var.value().numel(); ++c) {
+        const auto value = [&](float by) {
+            const auto own = model->clone();
+            bias(*own).var.value().mutable_data()[c] += by;
+            return 2 * mean_kl(target, predict(*fold_batchnorm(*own), images), 3);
+        };
+        const double slope = (value(0.05f) - value(-0.05f)) / 0.1;
+        EXPECT_NEAR(static_cast<double>(bias(*model).var.grad().data()[c]), slope, 2e-4) << c;
+    }
+}
+
+// Mirrored; window; noise; window and noise; moved; and again, but for the first.
+TEST_F(DistillationTest, ViewsAreOfFiveKinds) {
+    std::vector<float> ramp;
+    for (int i = 0; i < 3 * 32 * 32; ++i) ramp.push_back(static_cast<float>(i % 32) / 32.0f);
+    const Tensor image = Tensor::from_nchw({1, 3, 32, 32}, ramp);
+    const Tensor copies = weak_views(image, 9, 0.001f, Random(2, Purpose::weak_view), 0);
+    ASSERT_EQ(copies.dim(0), 9);
+    const auto pixels = [&](int64_t copy) { return copies.rows(copy, copy + 1).to_nchw(); };
+    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(pixels(0)[i], ramp[31 - i]);
+    for (int64_t copy = 1; copy < 9; ++copy) {
+        // A ramp grows by the same step everywhere inside; in a window of 7/8, as large as the whole, by 7/8 of it.
+        const std::vector<float> now = pixels(copy);
+        const float step = std::abs(now[16 * 32 + 20] - now[16 * 32 + 12]) / 8;
+        EXPECT_NEAR(step, (copy % 2 == 1 ? 0.875f : 1.0f) / 32.0f, 1e-3f) << copy;
+        const bool columns_alike = now[16 * 32 + 16] == now[20 * 32 + 16];  // as in the ramp
+        EXPECT_EQ(columns_alike, copy % 4 < 2) << copy;
+    }
+}
+
 TEST_F(DistillationTest, ViewsStayInTheBoxAndAreCopiesMajor) {
     const Random random(1, Purpose::weak_view);
     const Tensor views = weak_views(task.images, 3, 0.5f, random, 10);
     ASSERT_EQ(views.dim(0), 12);
     for (const float pixel : views.values()) EXPECT_TRUE(pixel >= 0.0f && pixel <= 1.0f);
+    const std::vector<uint64_t> items{0, 1, 2, 3};
+    EXPECT_TRUE(identical(views.rows(0, 4), view_of("flip", task.images, items, 0, {})));
     // Without noise a view holds the image's values or zeros: the mean of an all-ones image only falls by the border.
     const Tensor ones = Tensor::full({2, 3, 32, 32}, 1.0f);
     const Tensor shifted = weak_views(ones, 20, 0.0f, random, 0);
@@ -233,19 +284,7 @@ TEST_F(DistillationTest, ViewsStayInTheBoxAndAreCopiesMajor) {
         some_moved = some_moved || share < 1.0;
     }
     EXPECT_TRUE(some_moved);
-}
-
-// A ramp grows by the same step everywhere inside; in a window of 7/8 that is as large as the whole, by 7/8 of it.
-TEST_F(DistillationTest, EverySecondCopyIsAWindow) {
-    std::vector<float> ramp;
-    for (int i = 0; i < 3 * 32 * 32; ++i) ramp.push_back(static_cast<float>(i % 32) / 32.0f);
-    const Tensor image = Tensor::from_nchw({1, 3, 32, 32}, ramp);
-    const Tensor copies = weak_views(image, 6, 0.0f, Random(2, Purpose::weak_view), 0);
-    for (int64_t copy = 0; copy < 6; ++copy) {
-        const std::vector<float> pixels = copies.rows(copy, copy + 1).to_nchw();
-        const float step = std::abs(pixels[16 * 32 + 17] - pixels[16 * 32 + 16]);
-        EXPECT_NEAR(step, (copy % 2 == 1 ? 0.875f : 1.0f) / 32.0f, 1e-5f) << copy;
-    }
+    EXPECT_THAT(error_of([&] { weak_views(Tensor::zeros({1, 3, 3, 8}), 2, 0, random, 0); }), testing::HasSubstr("3x8"));
 }
 
 // What holds the network: the stronger the weight, the less its answers to proxies have changed.
@@ -280,6 +319,8 @@ TEST_F(DistillationTest, OptionsAreChecked) {
     EXPECT_THAT(error([](DistillOptions& o) { o.settle = 0; }), testing::HasSubstr("settle is 0"));
     EXPECT_THAT(error([](DistillOptions& o) { o.proxies_from = "air"; }),
                 testing::HasSubstr("auto, both, inversion or attack"));
+    EXPECT_THAT(error([](DistillOptions& o) { o.temperature = 0; }),
+                testing::HasSubstr("temperature of distillation is 0"));
     EXPECT_THAT(error([](DistillOptions& o) { o.views = 0; }), testing::HasSubstr("views is 0"));
 }
 

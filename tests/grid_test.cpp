@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "data/file.h"
@@ -79,6 +80,21 @@ TEST_F(GridFile, IsEveryCombination) {
                                      {"switches", "bn-train-steps=off,plain-ce=on"},
                                      {"seed", 7}}));
     EXPECT_THAT(grid.compare, ElementsAre(std::pair("adv", "neggrad")));
+}
+
+TEST_F(GridFile, EverySetMeetsEverySeed) {
+    std::string text = good;
+    text.replace(text.find("SEED:K"), 4, "SET");
+    const std::vector<Cell> cells = cells_of(read("sets = [3, 5]\n" + text));
+    ASSERT_EQ(cells.size(), 16u);
+    EXPECT_EQ(cells[1].name, "small_shapes_k1_set3_seed7");
+    EXPECT_EQ(cells[1].config.at("forget"), "random:3:1");
+    EXPECT_EQ(cells[1].config.at("seed"), 7);
+    EXPECT_EQ(cells[2].name, "small_shapes_k1_set5_seed0");
+    EXPECT_EQ(cells[14].name, "small_shapes_k4_bn-train-steps=off+plain-ce=on_set5_seed0");
+    EXPECT_THAT(error_of([&] { read(text); }), HasSubstr("forget is 'random:SET:K' and there is no list 'sets'"));
+    EXPECT_THAT(refusal("k = [1", "sets = [0]\nk = [1"), HasSubstr("4: forget is 'random:SEED:K' and there is a list"));
+    EXPECT_THAT(refusal("k = [1", "sets = [-1]\nk = [1"), HasSubstr("1: sets must be 0 or more"));
 }
 
 TEST_F(GridFile, ComparesWhatItNames) {
@@ -219,6 +235,55 @@ TEST_F(Collecting, ComparesOnTheSameForgetSets) {
     EXPECT_EQ(all.comparisons[1].discordant[2].only_first, 1) << "though not the same images";
 }
 
+// By hand: set 0 has D_test 80 and 70, set 1 60: of the means 75 and 60 the mean is 67.5 and the deviation 15 /
+// sqrt(2); adv has 80, 80 and 90: 80 and 90; so the differences are 5 and 30.
+TEST_F(Collecting, SeedsOfOneSetAreOneValue) {
+    grid_.sets = {0, 1};
+    grid_.seeds = {0, 1};
+    grid_.forget = "random:SET:K";
+    const std::vector<int64_t> all{0, 1, 2, 3};
+    write("small_shapes_k4_set0_seed0", outcome("forgotten", 10, all, {1}, {1, 2}),
+          outcome("forgotten", 20, all, {1}, {1, 3}));
+    write("small_shapes_k4_set0_seed1", outcome("forgotten", 12, all, {1}, {1, 2, 3}),
+          outcome("not-forgotten", 60, all, {1}, {1, 2}));
+    write("small_shapes_k4_set1_seed0", outcome("forgotten", 14, all, {1}, {1, 2, 3, 4}),
+          outcome("forgotten", 22, all, {2}, {5}));
+    const ExperimentResults results = this->results();
+    EXPECT_THAT(results.missing, ElementsAre("small_shapes_k4_set1_seed1"));
+    const MethodSummary& neggrad = of(results, "neggrad");
+    EXPECT_THAT(neggrad.values.at("D_test"), ElementsAre(80, 70, 60));
+    EXPECT_EQ(neggrad.summaries.at("D_test").n, 2);
+    EXPECT_NEAR(neggrad.summaries.at("D_test").mean, 67.5, 1e-9);
+    EXPECT_NEAR(neggrad.summaries.at("D_test").deviation.value(), 15 / std::sqrt(2.0), 1e-9);
+    const MethodComparison& test = results.comparisons[2];
+    EXPECT_NEAR(test.accuracy.difference.mean, 17.5, 1e-9);
+    EXPECT_EQ(test.accuracy.difference.n, 2);
+    EXPECT_EQ(test.discordant.size(), 3u);
+    EXPECT_EQ(to_json(results).at("methods").at(1).at("sets"), Json({0, 0, 1}));
+    EXPECT_THAT(results_table(results),
+                AllOf(HasSubstr("3 of 4 runs"), HasSubstr("forget sets, each the mean of its")));
+    EXPECT_THAT(summaries_csv(results), HasSubstr("small,shapes,4,,neggrad,2,3,3,"));
+    grid_.sets = {1};
+    EXPECT_THAT(this->results().warnings, ElementsAre(HasSubstr("one set tells nothing")));
+}
+
+// 10, 20 and 60 per cent of the copies; "before" is of an older version, which did not count them.
+TEST_F(Collecting, ReemergenceStandsBesideDf) {
+    write_three();
+    for (const auto& [seed, share] : {std::pair{"0", 10}, {"1", 20}, {"2", 60}}) {
+        const std::string path = folder_.path(std::string("small_shapes_k4_seed") + seed + "/adv/result.json");
+        Json json = Json::parse(read_text(path));
+        json["reemergence"] = share;
+        write_text(path, json.dump());
+    }
+    const ExperimentResults all = results();
+    EXPECT_NEAR(of(all, "adv").summaries.at("reemergence").mean, 30, 1e-9);
+    EXPECT_TRUE(std::isnan(of(all, "before").summaries.at("reemergence").mean));
+    EXPECT_EQ(of(all, "before").summaries.at("reemergence").n, 0);
+    EXPECT_THAT(summaries_csv(all), HasSubstr("D_f_high,reemergence_mean,"));
+    EXPECT_THAT(results_table(all), HasSubstr("copies"));
+}
+
 TEST_F(Collecting, WarnsOfWhatKCannotResolve) {
     write_three();
     // adv left one image of one run recognised: 8.3 % on average, of which one image of four is 25.
@@ -261,7 +326,8 @@ TEST_F(Collecting, WritesTables) {
     grid_.switches = {"plain-ce=on,decay-all=on", ""};
     const ExperimentResults all = results();
     const std::string summaries = summaries_csv(all), comparisons = comparisons_csv(all);
-    EXPECT_THAT(summaries, HasSubstr("small,shapes,4,,neggrad,3,2,0.2076596008,0.9385080553,1,0,0,,,90,0,,,70,10,"))
+    EXPECT_THAT(summaries,
+                HasSubstr("small,shapes,4,,neggrad,3,3,2,0.2076596008,0.9385080553,1,0,0,,,,,,,90,0,,,70,10,"))
         << "wilson_interval(2, 3) as in SciPy: binomtest(2, 3).proportion_ci(0.95, 'wilson')";
     EXPECT_THAT(comparisons, HasSubstr("\nsmall,shapes,4,,D_test,adv,neggrad,3,13.33333333,15.27525232,"));
     EXPECT_THAT(comparisons, HasSubstr("\nsmall,shapes,4,,D_r,adv,neggrad,3,0,0,,,,,10,all differences are equal"));

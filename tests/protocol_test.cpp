@@ -10,6 +10,7 @@
 namespace lethe::test {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 std::string values_of(const Switches& switches) {
@@ -89,6 +90,14 @@ TEST(Protocol, PaperAndRecommended) {
     Switches expected;
     expected.bn_train_steps = true;
     EXPECT_EQ(values_of(protocol("recommended")), values_of(expected));
+}
+
+TEST(Protocol, MethodsOfARunThatNamesNone) {
+    EXPECT_THAT(usual_methods("recommended", false), ElementsAre("distill+views"));
+    for (const char* name : {"paper", "reference"})
+        EXPECT_THAT(usual_methods(name, false), ElementsAre("neggrad", "adv", "imp", "adv+imp"));
+    EXPECT_THAT(usual_methods("recommended", true), ElementsAre("relabel"));
+    EXPECT_THAT(error_of([] { usual_methods("l2ul", true); }), HasSubstr("recommended"));
 }
 
 TEST(Protocol, RefusesAnUnknownName) {

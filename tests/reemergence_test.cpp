@@ -242,6 +242,18 @@ TEST(Reemergence, IsTheSameForAnyNumberOfThreads) {
     EXPECT_EQ(per_image[0], per_image[1]);
 }
 
+// What stands in tables is the default suite's mean in per cent; images that it cannot shift have none.
+TEST(Reemergence, InTablesIsThatOfTheDefaultSuite) {
+    const auto model = tiny_model();
+    const auto twin = fold_batchnorm(*model);
+    const Tensor images = tiny_images(4);
+    const std::vector<int64_t> labels = predictions(*model, images), indices{5, 2, 9, 7};
+    const double expected = reemergence(*twin, images, labels, std::vector<uint64_t>{5, 2, 9, 7}).mean;
+    EXPECT_GT(expected, 0);
+    EXPECT_EQ(usual_reemergence(*twin, images, labels, indices), 100 * expected);
+    EXPECT_TRUE(std::isnan(usual_reemergence(*twin, Tensor::zeros({4, 3, 3, 9}), labels, indices)));
+}
+
 TEST(Reemergence, RefusesNothing) {
     const auto twin = fold_batchnorm(*tiny_model());
     EXPECT_THAT(error_of([&] { reemergence(*twin, {}, {}, {}); }), HasSubstr("no images"));

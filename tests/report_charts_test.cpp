@@ -176,29 +176,27 @@ TEST(ReportStyle, ColoursAreReadableInEveryScheme) {
     EXPECT_EQ(schemes, 3);  // light, dark, print
 }
 
-// Two runs: of `a` 1/2 and 1/4 of the copies come back, of `b`, which only one run has, none; c was not measured.
-TEST(ReportFrontier, APointForEachMeasuredMethodOfEachRun) {
-    const auto method = [](const std::string& name, int64_t correct) {
+// Two runs: of `a` 50 and 25 % of the copies come back, of `b`, which only one run has, none; c diverged, of d it is
+// not known; a run that corrects images has no place here.
+TEST(ReportFrontier, APointForEachMethodOfEachRunThatForgets) {
+    const auto method = [](const std::string& name, int64_t correct, double reemergence) {
         report::MethodRecord record;
         record.result.method = name;
         record.result.test.accuracy = {correct, 200};
+        record.result.reemergence = reemergence;
         return record;
     };
-    const auto arm = [](const std::string& name, std::vector<double> shares) {
-        report::MeasuredArm measured;
-        measured.name = name;
-        measured.reemergence = std::move(shares);
-        return measured;
-    };
-    std::vector<report::RunRecord> runs(2);
+    std::vector<report::RunRecord> runs(3);
     runs[0].name = "first";
     runs[0].before.method = "before";
     runs[0].before.test.accuracy = {190, 200};
-    runs[0].methods = {method("a", 180), method("b", 100), method("c", 20)};
-    runs[0].arms = {arm("before", {1, 1}), arm("a", {1, 0}), arm("b", {0, 0})};
+    runs[0].before.reemergence = 100;
+    runs[0].methods = {method("a", 180, 50), method("b", 100, 0), method("c", 20, 10), method("d", 20, std::nan(""))};
+    runs[0].methods[2].result.verdict = Verdict::diverged;
     runs[1].name = "second";
-    runs[1].methods = {method("a", 150)};
-    runs[1].arms = {arm("a", {0.25, 0.25})};
+    runs[1].methods = {method("a", 150, 25)};
+    runs[2].config = {{"relabel", "true"}};
+    runs[2].methods = {method("a", 150, 90)};
     report::Marks marks;
     const report::CurveChart chart = report::frontier_chart(runs, marks);
     ASSERT_EQ(chart.curves.size(), 3u);
@@ -213,7 +211,7 @@ TEST(ReportFrontier, APointForEachMeasuredMethodOfEachRun) {
     EXPECT_EQ(chart.curves[1].points[2].y, 75);
     EXPECT_EQ(chart.curves[2].points[0].y, 50);
     EXPECT_THAT(report::frontier(runs, marks), HasSubstr("What is kept against what comes back"));
-    for (report::RunRecord& run : runs) run.arms.clear();
+    runs.erase(runs.begin(), runs.begin() + 2);
     EXPECT_EQ(report::frontier(runs, marks), "");
 }
 

@@ -29,6 +29,9 @@ void UnlearnCommand::check_inputs(const RunDirectory& directory, const Json& inp
 }
 
 void UnlearnCommand::resolve() {
+    if (methods_text.empty())
+        for (const std::string& name : usual_methods(protocol_name, run_options.corrects()))
+            methods_text += (methods_text.empty() ? "" : ",") + name;
     run_options.methods = split_list(methods_text);
     UnlearnOptions defaults = protocol_options(protocol_name);
     for (const auto& apply : presets) apply(defaults);
@@ -106,8 +109,9 @@ int UnlearnCommand::exit_code(Verdict verdict) {
 
 int UnlearnCommand::report(const RunResult& result, const RunDirectory& directory) {
     say("\n" + comparison_table(result.rows));
-    say(concat("D_f: images to ", run_options.corrects() ? "correct (high is the goal)" : "forget (low is the goal)",
-               "; D_r: other training images, D_test: test images (high is good)."));
+    const char* goal = run_options.corrects() ? "correct (high is the goal)" : "forget (low is the goal)";
+    say(concat("D_f: images to ", goal, "; copies: mirrored, shifted, noisy, ... copies of them that are given their ",
+               "true label\n(re-emergence); D_r: other training images, D_test: test images (high is good)."));
     std::string with_retained;
     for (const MethodResult& row : result.rows)
         if (row.data.ends_with("D_r")) with_retained += (with_retained.empty() ? "" : ", ") + row.method;

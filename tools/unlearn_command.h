@@ -23,7 +23,9 @@ public:
         option("forget", forget, std::string("D_f: ") + forget_forms);
         option("earlier", earlier,
                "training images that were forgotten before, in the forms of --forget: they do not count as D_r");
-        option("methods", methods_text, "methods, comma-separated (lethe methods)");
+        option("methods", methods_text,
+               "methods, comma-separated (lethe methods); without it distill+views, relabel in a correction, and with "
+               "--protocol paper or reference neggrad,adv,imp,adv+imp");
         option("out", out, "run directory; an existing run of the same settings is continued");
         method_options();
     }
@@ -74,7 +76,7 @@ protected:
     static constexpr const char* forget_forms =
         "torch-randperm:SEED:K, random:SEED:K, class:NAME[:K], images:I,J,..., indices:FILE, misclassified[:K] or "
         "misclassified:SEED:K; test: before it takes test images";
-    std::string forget = "random:0:16", earlier, methods_text = "neggrad,adv,imp,adv+imp", out = "runs/unlearn";
+    std::string forget = "random:0:16", earlier, methods_text, out = "runs/unlearn";
     std::string protocol_name = "recommended";
     RunOptions run_options;
 
@@ -107,6 +109,7 @@ private:
         DistillOptions& distill = run_options.unlearn.distill;
         option("distill-weight", distill.weight, "distill, distill+imp: weight of KL on the proxies");
         option("views-weight", distill.views_weight, "distill+views: the same");
+        option("distill-temperature", distill.temperature, "distill methods: logits are compared divided by it");
         option("distill-lr", distill.lr, "distill methods: learning rate of Adam");
         option("distill-margin", distill.margin, "distill methods: push an image until it is wrong by so many logits");
         option("proxies", distill.proxies, "distill methods: proxies per step");
@@ -119,7 +122,7 @@ private:
         option("inversion-lr", inversion.lr, "inversion: its learning rate, in pixel units");
         option("views", distill.views, "distill+views: changed copies of each image of D_f per step");
         option("settle", distill.settle,
-               "distill+views: stop when the goal was met after this many steps in a row, which grow shorter");
+               "distill+views: once D_f and most copies are forgotten make so many steps more, which grow shorter");
     }
     void comparison_options() {
         ComparisonOptions& compare = run_options.unlearn.compare;

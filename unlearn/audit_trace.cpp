@@ -42,13 +42,14 @@ bool is_whole(const std::vector<StepTrace>& trace, const TraceContext& context, 
     return true;
 }
 
-bool met_goal(const StepTrace& step, const TraceContext& context) {
+int64_t in_a_row_after(const StepTrace& step, const TraceContext& context, int64_t before) {
     Evaluation evaluation;
     evaluation.accuracy = {step.forget_correct, context.goal.accuracy.total};
     evaluation.max_margin = step.max_margin;
     // A trace does not hold it: of relabelling with a margin, only the counts are known.
     evaluation.min_margin = std::numeric_limits<double>::infinity();
-    return goal_met(context.options, context.relabels, evaluation, {step.views_correct, step.views});
+    return goal_in_a_row(context.options, context.relabels, evaluation, {step.views_correct, step.views}, before,
+                         context.in_a_row);
 }
 
 void check_last(const StepTrace& last, const TraceContext& context, std::vector<std::string>& findings) {
@@ -67,7 +68,7 @@ std::optional<Ending> apply_rule(const std::vector<StepTrace>& trace, const Trac
                                  std::vector<std::string>& findings) {
     in_a_row = 0;
     for (std::size_t i = 0; i < trace.size(); ++i) {
-        in_a_row = met_goal(trace[i], context) ? in_a_row + 1 : 0;
+        in_a_row = in_a_row_after(trace[i], context, in_a_row);
         const bool last = i + 1 == trace.size();
         const std::optional<Ending> end =
             ending(context.options, {.step = trace[i].step,

@@ -59,6 +59,20 @@ void paste(const Rectangle& piece, const float* from, float* to, int64_t width, 
     }
 }
 
+// Gaussian noise on every value, clamped to [0,1]; an item for each image.
+void add_noise(Tensor& images, float deviation, const std::vector<uint64_t>& items, const Random& random) {
+    constexpr uint32_t first = 4;  // behind the draws of the placement
+    float* pixels = images.mutable_data();
+    const int64_t size = pixels_of(images);
+    parallel_for(images.dim(0), [&](int64_t i) {
+        const uint64_t item = items[static_cast<std::size_t>(i)];
+        for (int64_t j = 0; j < size; ++j) {
+            float& pixel = pixels[i * size + j];
+            pixel = std::clamp(pixel + deviation * random.normal(item, first + static_cast<uint32_t>(j)), 0.0f, 1.0f);
+        }
+    });
+}
+
 }  // namespace
 
 void DistillOptions::validate() const {
@@ -67,6 +81,8 @@ void DistillOptions::validate() const {
     check(std::isfinite(views_weight) && views_weight >= 0, "unlearn: the distillation weight of views is ",
           views_weight, "; it must be a finite number >= 0");
     check(std::isfinite(lr) && lr > 0, "unlearn: the learning rate of distillation is ", lr,
+          "; it must be a finite number > 0");
+    check(std::isfinite(temperature) && temperature > 0, "unlearn: the temperature of distillation is ", temperature,
           "; it must be a finite number > 0");
     check(std::isfinite(margin) && margin >= 0, "unlearn: the margin of distillation is ", margin,
           "; it must be a finite number >= 0");
@@ -89,34 +105,30 @@ ProxySources proxy_sources(const DistillOptions& options, const Model& model) {
 Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Random& random, uint64_t first_item) {
     const int64_t count = images.dim(0);
     Tensor views = Tensor::empty(images.shape().with_rows(copies * count));
-    std::vector<uint64_t> items;
     const ViewOptions crop{.seed = random.seed() + 1};  // not the crops that re-emergence looks at
-    const bool large = std::min(images.dim(2), images.dim(3)) > crop.shift;
     for (int64_t copy = 0; copy < copies; ++copy) {
-        std::vector<uint64_t> own(static_cast<std::size_t>(count));
-        std::iota(own.begin(), own.end(), first_item + static_cast<uint64_t>(copy * count));
-        views.rows(copy * count, (copy + 1) * count)
-            .copy_from(copy % 2 == 1 && large ? view_of("crop", images, own, 0, crop) : images);
-        items.insert(items.end(), own.begin(), own.end());
-    }
-    augment_crop_flip(views, items, shift_limit(images.dim(2), images.dim(3), 3), random);
-    if (noise == 0.0f) return views;
-    constexpr uint32_t first = 4;  // behind the draws of the placement
-    float* pixels = views.mutable_data();
-    const int64_t size = pixels_of(views);
-    parallel_for(copies * count, [&](int64_t i) {
-        const uint64_t item = items[static_cast<std::size_t>(i)];
-        for (int64_t j = 0; j < size; ++j) {
-            float& pixel = pixels[i * size + j];
-            pixel = std::clamp(pixel + noise * random.normal(item, first + static_cast<uint32_t>(j)), 0.0f, 1.0f);
+        std::vector<uint64_t> items(static_cast<std::size_t>(count));
+        std::iota(items.begin(), items.end(), first_item + static_cast<uint64_t>(copy * count));
+        Tensor own = views.rows(copy * count, (copy + 1) * count);
+        if (copy == 0) {
+            own.copy_from(view_of("flip", images, items, 0, crop));
+            continue;
         }
-    });
+        const bool window = copy % 2 == 1, noisy = copy / 2 % 2 == 1;
+        own.copy_from(window ? view_of("crop", images, items, 0, crop) : images);
+        augment_crop_flip(own, items, shift_limit(images.dim(2), images.dim(3), 3), random);
+        if (noisy) add_noise(own, noise, items, random);
+    }
     return views;
 }
 
 Distillation::Distillation(const Model& original, const ForgetTask& task, const DistillOptions& options, bool keep_away,
                            uint64_t seed)
-    : teacher_(fold_batchnorm(original)), task_(task), keep_away_(keep_away), seed_(seed) {
+    : teacher_(fold_batchnorm(original)),
+      task_(task),
+      temperature_(options.temperature),
+      keep_away_(keep_away),
+      seed_(seed) {
     const ProxySources sources = proxy_sources(options, original);
     check(!sources.inversion || task.inverted.defined(), "unlearn: proxies from inversion need inverted images");
     check(!sources.attack || task.adversarial.defined(), "unlearn: proxies from the attack need adversarial images");
@@ -128,7 +140,7 @@ Proxies Distillation::proxies(int64_t step) const {
     Tensor images = Tensor::empty(task_.images.shape().with_rows(stock_ + 3 * kind_));
     if (stock_ > 0) images.rows(0, stock_).copy_from(from_stock(step));
     if (kind_ > 0) images.rows(stock_, images.dim(0)).copy_from(from_attack(step));
-    return {images, softmax_rows(predict(*teacher_, images))};
+    return {images, softmax_rows(predict(*teacher_, images), static_cast<double>(temperature_))};
 }
 
 Tensor Distillation::from_stock(int64_t step) const {
@@ -172,31 +184,50 @@ Tensor Distillation::from_attack(int64_t step) const {
     return images;
 }
 
-Tensor softmax_rows(const Tensor& logits) {
+namespace {
+
+// logits / T of row i, in double, and the logarithm of the sum of their exponentials.
+struct SoftRow {
+    std::vector<double> z;
+    double whole = 0;
+};
+
+SoftRow soft_row(const Tensor& logits, std::size_t i, double temperature) {
+    const auto classes = static_cast<std::size_t>(logits.dim(1));
+    SoftRow row;
+    for (const float z : logits.values().subspan(i * classes, classes))
+        row.z.push_back(static_cast<double>(z) / temperature);
+    const double most = *std::max_element(row.z.begin(), row.z.end());
+    for (const double z : row.z) row.whole += std::exp(z - most);
+    row.whole = most + std::log(row.whole);
+    return row;
+}
+
+}  // namespace
+
+Tensor softmax_rows(const Tensor& logits, double temperature) {
     Tensor result = Tensor::empty(logits.shape());
-    const auto classes = static_cast<std::size_t>(logits.dim(1)), rows = static_cast<std::size_t>(logits.dim(0));
+    const auto rows = static_cast<std::size_t>(logits.dim(0));
     float* out = result.mutable_data();
     for (std::size_t i = 0; i < rows; ++i) {
-        const std::span<const float> row = logits.values().subspan(i * classes, classes);
-        const double whole = log_sum_exp(row);
-        for (const float z : row) *out++ = static_cast<float>(std::exp(static_cast<double>(z) - whole));
+        const SoftRow row = soft_row(logits, i, temperature);
+        for (const double z : row.z) *out++ = static_cast<float>(std::exp(z - row.whole));
     }
     return result;
 }
 
-double mean_kl(const Tensor& target, const Tensor& logits) {
+double mean_kl(const Tensor& target, const Tensor& logits, double temperature) {
     const auto classes = static_cast<std::size_t>(logits.dim(1)), rows = static_cast<std::size_t>(logits.dim(0));
     double total = 0;
     for (std::size_t i = 0; i < rows; ++i) {
-        const std::span<const float> z = logits.values().subspan(i * classes, classes),
-                                     p = target.values().subspan(i * classes, classes);
-        const double whole = log_sum_exp(z);
+        const SoftRow row = soft_row(logits, i, temperature);
+        const std::span<const float> p = target.values().subspan(i * classes, classes);
         for (std::size_t c = 0; c < classes; ++c) {
             const auto share = static_cast<double>(p[c]);
-            if (share > 0) total += share * (std::log(share) - (static_cast<double>(z[c]) - whole));
+            if (share > 0) total += share * (std::log(share) - (row.z[c] - row.whole));
         }
     }
-    return rows > 0 ? total / static_cast<double>(rows) : 0;
+    return rows > 0 ? temperature * temperature * total / static_cast<double>(rows) : 0;
 }
 
 }  // namespace lethe

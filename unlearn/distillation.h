@@ -13,25 +13,31 @@ namespace lethe {
 struct ForgetTask;
 
 struct DistillOptions {
-    float weight = 150.0f;      // w, of KL against the forgetting term
-    float views_weight = 8.0f;  // the same, of the methods with views
-    float lr = 2e-4f;           // of Adam, which these methods step with, BatchNorm frozen
-    float margin = 0.5f;        // the forgetting term rests for an image that is wrong by this many logits
-    int64_t proxies = 128;      // per step; of those from the attack at least one of each kind
+    float weight = 20.0f;        // w, of KL against the forgetting term
+    float views_weight = 10.0f;  // the same, of the methods with views
+    float lr = 3e-4f;            // of Adam, which these methods step with, BatchNorm frozen
+    // T: logits are divided by it before they are compared (Hinton et al.). The original network is sure of most
+    // proxies; at T = 1 it could lose half its confidence in a class, and with it the borderline images, before KL
+    // shows it.
+    float temperature = 4.0f;
+    float margin = 0.5f;    // the forgetting term rests for an image that is wrong by this many logits
+    int64_t proxies = 128;  // per step; of those from the attack at least one of each kind
     // "inversion", "attack", half of each with "both", or "auto": both where the model has BatchNorm, else attack
     std::string proxies_from = "auto";
-    int64_t views = 4;  // weakly changed copies of each image of D_f per step, for the methods with views
-    // Methods with views end when their goal was met after so many steps in a row, and their steps grow shorter on the
-    // way: the learning rate is that of above times (1 - steps in a row / settle).
-    int64_t settle = 20;
+    int64_t views = 5;  // weakly changed copies of each image of D_f per step, for the methods with views
+    // Methods with views make so many steps from the first that met their goal on, and these grow shorter: the learning
+    // rate is that of above times (1 - steps since / settle).
+    int64_t settle = 80;
 
     void validate() const;  // throws Error naming the option and its range
 };
 
-// `copies` changed copies of each of `images` [n,3,H,W], copies-major (all images, then all again): of every second
-// copy a window of 7/8 of the side first, resized (where both sides have more than three pixels); mirrored or not,
-// shifted by up to 3/32 of a side (zeros come in), with Gaussian noise of `noise` and clamped to [0,1]. Drawn from
-// `random` at items from `first_item` on, one per copy.
+// `copies` changed copies of each of `images` [n,3,H,W], copies-major (all images, then all again). The first is the
+// image mirrored and nothing else: training with random flips has shown it as often as the image. The others are
+// mirrored or not and shifted by up to 3/32 of a side (zeros come in); of every second one a window of 7/8 of the side
+// first, resized; of every second pair with Gaussian noise of `noise`, clamped to [0,1] - not of all, or else copies
+// without noise come back. Drawn from `random` at items from `first_item` on, one per copy. Throws Error for images
+// with a side of 3 pixels or less.
 Tensor weak_views(const Tensor& images, int64_t copies, float noise, const Random& random, uint64_t first_item);
 
 // What proxies are made from. Throws Error for a name that is none of the four above, and for "inversion" or "both"
@@ -51,7 +57,7 @@ ProxySources proxy_sources(const DistillOptions& options, const Model& model);
 // `keep_away`: in [0, 1/2), so that no proxy teaches what D_f looks like when it is only mirrored.
 struct Proxies {
     Tensor images;  // [n,3,H,W] in [0,1], on the CPU
-    Tensor target;  // [n,C], softmax of the original network's logits, on the CPU
+    Tensor target;  // [n,C], softmax of the original network's logits / T, on the CPU
 };
 
 class Distillation {
@@ -69,14 +75,16 @@ private:
 
     std::unique_ptr<Model> teacher_;
     const ForgetTask& task_;
+    float temperature_;
     int64_t stock_ = 0, kind_ = 0;  // proxies of a step: inverted ones, and of each kind made from the attack
     bool keep_away_;
     uint64_t seed_;
 };
 
-// KL(target || softmax(logits)) of each row, averaged; in double. Both [N,C] on the CPU.
-double mean_kl(const Tensor& target, const Tensor& logits);
-// Softmax of each row, in double, rounded.
-Tensor softmax_rows(const Tensor& logits);
+// T^2 KL(target || softmax(logits / T)) of each row, averaged; in double. Both [N,C] on the CPU. The square keeps the
+// gradient's size: for large T this is half the squared distance of the logits' deviations from their means, per class.
+double mean_kl(const Tensor& target, const Tensor& logits, double temperature = 1);
+// Softmax of each row / T, in double, rounded.
+Tensor softmax_rows(const Tensor& logits, double temperature = 1);
 
 }  // namespace lethe

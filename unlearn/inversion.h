@@ -14,7 +14,7 @@ namespace lethe {
 
 struct InversionOptions {
     int64_t images = 512;  // how many; their labels are the classes in turn
-    int64_t steps = 50;    // of Adam, on the pixels
+    int64_t steps = 45;    // of Adam, on the pixels
     float lr = 0.1f;       // of Adam, in pixel units; falls to 0 along half a cosine
     uint64_t seed = 0;     // Purpose::inversion
 

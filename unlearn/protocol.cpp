@@ -169,4 +169,11 @@ Switches protocol(const std::string& name) {
     fail("protocol: unknown name '", name, "'; known ones are reference, paper, recommended");
 }
 
+std::vector<std::string> usual_methods(const std::string& protocol_name, bool corrects) {
+    protocol(protocol_name);  // it may be unknown
+    if (corrects) return {"relabel"};
+    if (protocol_name == "recommended") return {"distill+views"};
+    return {"neggrad", "adv", "imp", "adv+imp"};
+}
+
 }  // namespace lethe

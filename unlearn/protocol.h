@@ -40,4 +40,8 @@ std::string get_switch(const Switches& switches, const std::string& name);  // "
 // Throws Error for another name, naming these.
 Switches protocol(const std::string& name);
 
+// The methods of a run that names none: the one we recommend, or under another protocol the paper's four arms.
+// `corrects`: images are to be given their true label. Throws Error as protocol() does.
+std::vector<std::string> usual_methods(const std::string& protocol_name, bool corrects);
+
 }  // namespace lethe

@@ -11,6 +11,7 @@
 #include "tensor/backend.h"
 #include "tensor/error.h"
 #include "unlearn/manifest.h"
+#include "unlearn/metrics/reemergence.h"
 #include "unlearn/pictures.h"
 #include "unlearn/trace.h"
 
@@ -112,6 +113,7 @@ void Run::evaluate_sets(Model& model, MethodResult& result) {
     result.forget = evaluate(*twin, sets_.source, forget_);
     result.retain = evaluate_set(result.method + ": D_r", *twin, train_, sets_.retain);
     result.test = evaluate_set(result.method + ": D_test", *twin, test_, sets_.test);
+    result.reemergence = usual_reemergence(*twin, task_.images, task_.labels, forget_);
 }
 
 MethodResult Run::before() {
@@ -408,7 +410,8 @@ RunResult run_unlearning(Model& model, const Dataset& train, const Dataset& test
 
 std::string comparison_table(const std::vector<MethodResult>& rows) {
     std::string text =
-        "method            D_f              D_r                  D_test               steps   seconds  verdict\n";
+        "method            D_f              copies    D_r                  D_test               steps   seconds  "
+        "verdict\n";
     for (const MethodResult& row : rows) {
         const auto cell = [](const Accuracy& accuracy) {
             char number[48];
@@ -416,9 +419,10 @@ std::string comparison_table(const std::vector<MethodResult>& rows) {
                           static_cast<long long>(accuracy.correct), static_cast<long long>(accuracy.total));
             return std::string(number);
         };
-        char line[256];
-        std::snprintf(line, sizeof line, "%-16s  %-15s  %-19s  %-19s  %6lld  %8.1f  %s\n", row.method.c_str(),
-                      cell(row.forget.accuracy).c_str(), cell(row.retain.accuracy).c_str(),
+        char copies[16] = "-", line[256];
+        if (!std::isnan(row.reemergence)) std::snprintf(copies, sizeof copies, "%6.2f %%", row.reemergence);
+        std::snprintf(line, sizeof line, "%-16s  %-15s  %-8s  %-19s  %-19s  %6lld  %8.1f  %s\n", row.method.c_str(),
+                      cell(row.forget.accuracy).c_str(), copies, cell(row.retain.accuracy).c_str(),
                       cell(row.test.accuracy).c_str(), static_cast<long long>(row.steps), row.seconds,
                       row.method == "before" ? "" : name(row.verdict));
         text += line;

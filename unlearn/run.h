@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ public:
 };
 
 struct RunOptions {
-    std::vector<std::string> methods{"neggrad", "adv", "imp", "adv+imp"};
+    std::vector<std::string> methods;  // at least one; usual_methods() where nobody names any
     UnlearnOptions unlearn;
     PgdOptions attack;
     InversionOptions inversion;  // of methods with distillation
@@ -66,6 +67,7 @@ struct MethodResult {
     std::string method;  // "before" for the untouched model
     std::string data;    // what the method looked at, as Method::data; "" for the untouched model
     Evaluation forget, retain, test;
+    double reemergence = std::numeric_limits<double>::quiet_NaN();  // usual_reemergence() of D_f, in per cent
     Verdict verdict = Verdict::not_forgotten;
     std::string reason;
     int64_t steps = 0;

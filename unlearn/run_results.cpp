@@ -51,6 +51,7 @@ Json to_json(const MethodResult& result) {
             {"D_f", result.forget.accuracy.percent()},
             {"D_r", result.retain.accuracy.percent()},
             {"D_test", result.test.accuracy.percent()},
+            {"reemergence", result.reemergence},
             {"verdict", result.method == "before" ? "before" : name(result.verdict)},
             {"steps", result.steps},
             {"seconds", result.seconds},
@@ -68,6 +69,7 @@ MethodResult result_from(const Json& json) {
     result.retain = evaluation_from(json.at("retain"));
     result.test = evaluation_from(json.at("test"));
     if (result.method != "before") result.verdict = verdict_from(json.at("verdict"));
+    if (const Json share = json.value("reemergence", Json()); !share.is_null()) result.reemergence = share;
     result.reason = json.at("reason");
     result.steps = json.at("steps");
     result.seconds = json.at("seconds");
@@ -85,11 +87,11 @@ Json results_json(const std::vector<MethodResult>& rows) {
 }
 
 std::string results_csv(const std::vector<MethodResult>& rows) {
-    std::string csv = "method,D_f,D_r,D_test,verdict,steps,seconds\n";
+    std::string csv = "method,D_f,D_r,D_test,reemergence,verdict,steps,seconds\n";
     for (const MethodResult& row : rows)
         csv += concat(row.method, ",", row.forget.accuracy.percent(), ",", row.retain.accuracy.percent(), ",",
-                      row.test.accuracy.percent(), ",", row.method == "before" ? "before" : name(row.verdict), ",",
-                      row.steps, ",", row.seconds, "\n");
+                      row.test.accuracy.percent(), ",", std::isnan(row.reemergence) ? "" : concat(row.reemergence), ",",
+                      row.method == "before" ? "before" : name(row.verdict), ",", row.steps, ",", row.seconds, "\n");
     return csv;
 }
 

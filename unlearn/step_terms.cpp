@@ -83,19 +83,20 @@ double Gradients::cross_entropy(Terms& terms, const StepBatch& batch, double wei
     return mean_of(term.loss);
 }
 
-Tensor Gradients::divergence(Terms& terms, const Tensor& images, const Tensor& target, float weight) const {
+Tensor Gradients::divergence(Terms& terms, const Tensor& images, const Tensor& target, float weight,
+                             float temperature) const {
     const int64_t rows = images.dim(0);
     Term& term = terms.try_emplace({rows, static_cast<double>(weight)}, device_).first->second;
     term.load({images, Tensor::from_int64({rows}, std::vector<int64_t>(static_cast<std::size_t>(rows)))}, {},
               model_.device());
     if (!term.target.defined()) term.target = Tensor::empty(target.shape(), DType::float32, model_.device());
     term.target.copy_from(target);
-    const float share = weight / static_cast<float>(rows);
+    const float share = weight * temperature / static_cast<float>(rows);
     term.graph.run([&] {
         Var logits = forward(term.images);
         term.logits = logits.value();
         Tensor probabilities;
-        device_.softmax_cross_entropy(term.logits, term.labels, probabilities);
+        device_.softmax_cross_entropy(device_.scale(term.logits, 1.0f / temperature), term.labels, probabilities);
         logits.backward(device_.scale(device_.binary(Binary::sub, probabilities, term.target), share));
     });
     return term.logits.cpu();

@@ -60,10 +60,11 @@ public:
     // mean CE. `average` is of the log-odds.
     double cross_entropy(Terms& terms, const StepBatch& batch, double weight, std::span<const float> recognised = {},
                          Average average = Average::marked) const;
-    // Of weight * mean KL(target || softmax(logits)), which for a row is weight / N * (softmax(logits) - target), as
-    // for the cross entropy with that target. images [N,3,H,W] and target [N,C] on the CPU; returns the logits,
-    // likewise.
-    Tensor divergence(Terms& terms, const Tensor& images, const Tensor& target, float weight) const;
+    // Of weight * mean T^2 KL(target || softmax(logits / T)), which for a row is weight T / N * (softmax(logits / T) -
+    // target), as for the cross entropy with that target. images [N,3,H,W] and target [N,C] on the CPU; returns the
+    // logits, likewise.
+    Tensor divergence(Terms& terms, const Tensor& images, const Tensor& target, float weight,
+                      float temperature = 1.0f) const;
 
 private:
     Var forward(const Tensor& images) const;

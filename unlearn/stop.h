@@ -14,10 +14,17 @@ namespace lethe {
 // do the step's changed copies of it, where the method makes any (`views`: those still given their true label).
 bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views = {});
 
+// How many steps of the `needed` ones are done after this one, when `before` were until then. Without views: how many
+// in a row have met the goal. With views the first that meets it begins a phase in which steps grow shorter; an image
+// or a copy that is back for a moment is no reason to begin that again, and only its last step must meet the goal
+// (D_f's).
+int64_t goal_in_a_row(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views,
+                      int64_t before, int64_t needed);
+
 // After how many steps a run of the method ends, whether the goal is met or not; 0: the goal ends it.
 int64_t fixed_steps(const Method& method, const UnlearnOptions& options);
 
-// After how many steps in a row the goal must have been met. Views differ from step to step, so one step says little.
+// After how many steps in a row the goal must have been met; for methods with views how many steps grow shorter.
 int64_t needed_in_a_row(const Method& method, const UnlearnOptions& options);
 
 // How a run stands after a step.

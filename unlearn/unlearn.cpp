@@ -299,8 +299,9 @@ StepBatch Unlearning::with_views(const StepBatch& batch, std::vector<float>& rec
 double Unlearning::add_distillation_gradient() {
     const Proxies proxies = distillation_->proxies(step_);
     const float weight = method_.views ? options_.distill.views_weight : options_.distill.weight;
-    const Tensor logits = gradients_.divergence(proxies_, proxies.images, proxies.target, weight);
-    return mean_kl(proxies.target, logits);
+    const float temperature = options_.distill.temperature;
+    const Tensor logits = gradients_.divergence(proxies_, proxies.images, proxies.target, weight, temperature);
+    return mean_kl(proxies.target, logits, static_cast<double>(temperature));
 }
 
 // The test after a step. False when a logit is no finite number.
@@ -312,8 +313,8 @@ bool Unlearning::test(StepTrace& trace) {
     trace.mean_margin = evaluation_.mean_margin;
     trace.max_margin = evaluation_.max_margin;
     trace.recognised = image_set(true_label_);
-    goal_in_a_row_ =
-        goal_met(options_, relabels(), evaluation_, {trace.views_correct, trace.views}) ? goal_in_a_row_ + 1 : 0;
+    goal_in_a_row_ = goal_in_a_row(options_, relabels(), evaluation_, {trace.views_correct, trace.views},
+                                   goal_in_a_row_, needed_in_a_row(method_, options_));
     trace.seconds = seconds();
     return true;
 }

@@ -42,6 +42,8 @@ CellOutcome read_outcome(const std::filesystem::path& path) {
     try {
         for (const char* quantity : {"D_f", "D_r", "D_test", "steps", "seconds"})
             outcome.values[quantity] = json.at(quantity).get<double>();
+        const Json copies = json.value("reemergence", Json());  // null: images too small; absent: an older run
+        outcome.values["reemergence"] = copies.is_null() ? std::nan("") : copies.get<double>();
         for (const auto& [set, key] : {std::pair{"D_f", "forget"}, {"D_r", "retain"}, {"D_test", "test"}})
             outcome.sets[set] = {json.at(key).at("total"), json.at(key).at("wrong").get<std::vector<int64_t>>()};
         outcome.forgotten = json.at("verdict") == "forgotten";
@@ -56,6 +58,15 @@ int64_t count_missing_from(const std::vector<int64_t>& from, const std::vector<i
     std::vector<int64_t> found;
     std::set_difference(items.begin(), items.end(), from.begin(), from.end(), std::back_inserter(found));
     return static_cast<int64_t>(found.size());
+}
+
+Summary summary_of(const std::vector<double>& values) {
+    if (std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); }))
+        return summarize(values);
+    Summary none;
+    none.mean = std::nan("");
+    none.note = "some runs do not know it";
+    return none;
 }
 
 class Collector {
@@ -78,7 +89,7 @@ private:
     const Grid& grid_;
     const std::filesystem::path& runs_;
     ExperimentResults results_;
-    std::map<std::pair<std::size_t, std::string>, std::vector<CellOutcome>> outcomes_;  // in the order of the seeds
+    std::map<std::pair<std::size_t, std::string>, std::vector<CellOutcome>> outcomes_;  // in the order of the cells
     std::map<std::string, std::pair<std::string, std::string>> inputs_;                 // what -> hash, first cell
 };
 
@@ -87,7 +98,7 @@ std::size_t Collector::group_of(const Cell& cell) {
     auto& groups = results_.groups;
     const auto found = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return key(g) == key(cell); });
     if (found != groups.end()) return static_cast<std::size_t>(found - groups.begin());
-    groups.push_back({cell.model, cell.data, cell.switches, cell.k, {}, 0});
+    groups.push_back({cell.model, cell.data, cell.switches, cell.k, {}, {}, 0});
     return groups.size() - 1;
 }
 
@@ -114,6 +125,7 @@ void Collector::read_cell(const Cell& cell) {
     if (!is_finished(run)) return results_.missing.push_back(cell.name);
     check_inputs(cell);
     results_.groups[group].seeds.push_back(cell.seed);
+    if (cell.set) results_.groups[group].sets.push_back(*cell.set);
     const CellOutcome before = read_outcome(run / "before.json");
     const auto add = [&](const std::string& method, CellOutcome outcome) {
         outcome.values["drop"] = before.values.at("D_test") - outcome.values.at("D_test");
@@ -130,7 +142,8 @@ void Collector::summarise(std::size_t group, const std::string& method) {
         summary.forgotten += outcome.forgotten ? 1 : 0;
         summary.diverged += outcome.diverged ? 1 : 0;
     }
-    for (const auto& [quantity, values] : summary.values) summary.summaries[quantity] = summarize(values);
+    for (const auto& [quantity, values] : summary.values)
+        summary.summaries[quantity] = summary_of(results_.groups[group].by_set(values));
     results_.methods.push_back(std::move(summary));
 }
 
@@ -138,8 +151,9 @@ void Collector::compare(std::size_t group, const std::string& first, const std::
                         const std::string& set) {
     MethodComparison comparison{group, first, second, set, {}, 0, {}};
     std::vector<double> left, right;
-    for (std::size_t seed = 0; seed < results_.groups[group].seeds.size(); ++seed) {
-        const CellOutcome &a = outcomes(group, first)[seed], &b = outcomes(group, second)[seed];
+    const Group& cells = results_.groups[group];
+    for (std::size_t cell = 0; cell < cells.seeds.size(); ++cell) {
+        const CellOutcome &a = outcomes(group, first)[cell], &b = outcomes(group, second)[cell];
         left.push_back(a.values.at(set));
         right.push_back(b.values.at(set));
         const std::vector<int64_t>&wrong_a = a.sets.at(set).wrong, &wrong_b = b.sets.at(set).wrong;
@@ -148,16 +162,16 @@ void Collector::compare(std::size_t group, const std::string& first, const std::
         comparison.discordant.push_back({only_first, only_second, mcnemar_exact(only_first, only_second)});
         comparison.one_image = resolution(a.sets.at(set).total);
     }
-    comparison.accuracy = compare_paired(left, right);
+    comparison.accuracy = compare_paired(cells.by_set(left), cells.by_set(right));
     results_.comparisons.push_back(std::move(comparison));
 }
 
 void Collector::warn() {
     for (const Group& group : results_.groups)
-        if (group.seeds.size() == 1)
-            results_.warnings.push_back(
-                concat(group.model, " on ", group.data, ", k = ", group.k,
-                       ": one seed tells nothing about the spread between forget sets; name several"));
+        if (group.by_set(std::vector<double>(group.seeds.size())).size() == 1)
+            results_.warnings.push_back(concat(group.model, " on ", group.data, ", k = ", group.k, ": one ",
+                                               group.sets.empty() ? "seed" : "set",
+                                               " tells nothing about the spread between forget sets; name several"));
     for (const MethodComparison& comparison : results_.comparisons) {
         const double difference = std::abs(comparison.accuracy.difference.mean);
         // One image is not less than one image, though quotients are rounded.
@@ -188,8 +202,19 @@ ExperimentResults Collector::collect() {
 }  // namespace
 
 const std::vector<std::string>& quantities() {
-    static const std::vector<std::string> list{"D_f", "D_r", "D_test", "drop", "steps", "seconds"};
+    static const std::vector<std::string> list{"D_f", "reemergence", "D_r", "D_test", "drop", "steps", "seconds"};
     return list;
+}
+
+std::vector<double> Group::by_set(const std::vector<double>& values) const {
+    if (sets.empty()) return values;
+    std::vector<double> means;
+    for (std::size_t begin = 0, end = 0; begin < values.size(); begin = end) {  // cells of one set follow each other
+        double sum = 0;
+        for (end = begin; end < values.size() && sets[end] == sets[begin]; ++end) sum += values[end];
+        means.push_back(sum / static_cast<double>(end - begin));
+    }
+    return means;
 }
 
 bool is_finished(const std::filesystem::path& run) { return is_file(run / "manifest.json"); }

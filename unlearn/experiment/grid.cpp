@@ -191,6 +191,10 @@ void GridReader::read_settings(const toml::table& root, Grid& grid) const {
     if (!holds(parts_of(grid.forget, ':'), "K"))
         fail_at(forget.source(), "forget is '", grid.forget,
                 "'; the part K is missing, like in random:SEED:K or class:cat:K");
+    if (holds(parts_of(grid.forget, ':'), "SET") != !grid.sets.empty())
+        fail_at(forget.source(), "forget is '", grid.forget, "' and there ",
+                grid.sets.empty() ? "is no list 'sets'" : "is a list 'sets'",
+                "; the part SET and that list belong together, like in random:SET:K");
     if (const toml::node* node = root.get("protocol")) {
         grid.protocol = text_of(*node, "protocol");
         at_line_of(*node, [&] { lethe::protocol(grid.protocol); });
@@ -217,12 +221,15 @@ Grid GridReader::read() const {
     } catch (const toml::parse_error& error) {
         fail_at(error.source(), "this is not TOML: ", error.description());
     }
-    check_keys(root, "",
-               {"model", "data", "k", "seeds", "forget", "methods", "compare", "protocol", "switches", "options"});
+    check_keys(
+        root, "",
+        {"model", "data", "k", "sets", "seeds", "forget", "methods", "compare", "protocol", "switches", "options"});
     Grid grid;
     grid.models = named(root, "model", model_keys, "weights");
     grid.data = named(root, "data", {"data"}, "data");
     grid.k = whole_numbers(root, "k", 1);
+    if (root.contains("sets"))
+        for (const int64_t set : whole_numbers(root, "sets", 0)) grid.sets.push_back(static_cast<uint64_t>(set));
     for (const int64_t seed : whole_numbers(root, "seeds", 0)) grid.seeds.push_back(static_cast<uint64_t>(seed));
     read_methods(root, grid);
     read_comparisons(root, grid);
@@ -230,31 +237,35 @@ Grid GridReader::read() const {
     return grid;
 }
 
-// "random:SEED:K" of a cell.
-std::string forget_set_of(const std::string& pattern, int64_t k, uint64_t seed) {
+// "random:SET:K" of a cell.
+std::string forget_set_of(const std::string& pattern, const Cell& cell) {
     std::vector<std::string> parts = parts_of(pattern, ':');
     for (std::string& part : parts)
         if (part == "K")
-            part = std::to_string(k);
+            part = std::to_string(cell.k);
         else if (part == "SEED")
-            part = std::to_string(seed);
+            part = std::to_string(cell.seed);
+        else if (part == "SET" && cell.set)
+            part = std::to_string(*cell.set);
     return listed(parts, ":");
 }
 
 Cell cell_of(const Grid& grid, const Grid::Named& model, const Grid::Named& data, int64_t k,
-             const std::string& switches, uint64_t seed) {
+             const std::string& switches, std::optional<uint64_t> forget_set, uint64_t seed) {
     Cell cell;
     cell.model = model.name;
     cell.data = data.name;
     cell.switches = switches;
     cell.k = k;
+    cell.set = forget_set;
     cell.seed = seed;
-    std::string set = switches.empty() ? "" : "_" + switches;
-    std::replace(set.begin(), set.end(), ',', '+');
-    cell.name = concat(model.name, "_", data.name, "_k", k, set, "_seed", seed);
+    std::string rest = switches.empty() ? "" : "_" + switches;
+    std::replace(rest.begin(), rest.end(), ',', '+');
+    if (forget_set) rest += concat("_set", *forget_set);
+    cell.name = concat(model.name, "_", data.name, "_k", k, rest, "_seed", seed);
     cell.config = {{"command", "unlearn"}};
     for (const Json* options : {&model.options, &data.options, &grid.options}) cell.config.update(*options);
-    cell.config.update({{"forget", forget_set_of(grid.forget, k, seed)},
+    cell.config.update({{"forget", forget_set_of(grid.forget, cell)},
                         {"methods", listed(grid.methods, ",")},
                         {"protocol", grid.protocol},
                         {"switches", switches},
@@ -269,13 +280,16 @@ Grid read_grid(const std::filesystem::path& file, const std::vector<std::string>
 }
 
 std::vector<Cell> cells_of(const Grid& grid) {
+    std::vector<std::optional<uint64_t>> sets(grid.sets.begin(), grid.sets.end());
+    if (sets.empty()) sets.emplace_back();
     std::vector<Cell> cells;
     for (const Grid::Named& model : grid.models)
         for (const Grid::Named& data : grid.data)
             for (const int64_t k : grid.k)
                 for (const std::string& switches : grid.switches)
-                    for (const uint64_t seed : grid.seeds)
-                        cells.push_back(cell_of(grid, model, data, k, switches, seed));
+                    for (const std::optional<uint64_t>& set : sets)
+                        for (const uint64_t seed : grid.seeds)
+                            cells.push_back(cell_of(grid, model, data, k, switches, set, seed));
     return cells;
 }
 

@@ -1,5 +1,6 @@
 // The results of an experiment as JSON, as CSV and as text.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "tensor/error.h"
@@ -11,7 +12,7 @@ namespace {
 Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 Json to_json(const Summary& summary) {
-    Json json{{"n", summary.n}, {"mean", summary.mean}, {"sd", or_null(summary.deviation)}};
+    Json json{{"n", summary.n}, {"mean", summary.mean}, {"sd", or_null(summary.deviation)}};  // NaN is written as null
     json["low"] = summary.interval ? Json(summary.interval->low) : Json();
     json["high"] = summary.interval ? Json(summary.interval->high) : Json();
     if (!summary.note.empty()) json["note"] = summary.note;
@@ -26,6 +27,7 @@ Json method_json(const ExperimentResults& results, const MethodSummary& method) 
     const Group& group = results.groups[method.group];
     Json json = group_json(group);
     json.update({{"method", method.method}, {"seeds", group.seeds}});
+    if (!group.sets.empty()) json["sets"] = group.sets;
     if (method.method != "before") {
         const auto runs = static_cast<int64_t>(group.seeds.size());
         const Interval share = wilson_interval(method.forgotten, runs);
@@ -47,11 +49,15 @@ Json comparison_json(const ExperimentResults& results, const MethodComparison& c
     json["p"] = or_null(comparison.accuracy.p);
     json["one_image"] = comparison.one_image;
     Json discordant = Json::array();
-    const std::vector<uint64_t>& seeds = results.groups[comparison.group].seeds;
-    for (std::size_t i = 0; i < seeds.size(); ++i) {
-        const MethodComparison::Discordant& seed = comparison.discordant[i];
-        discordant.push_back(
-            {{"seed", seeds[i]}, {"only_first", seed.only_first}, {"only_second", seed.only_second}, {"p", seed.p}});
+    const Group& group = results.groups[comparison.group];
+    for (std::size_t i = 0; i < group.seeds.size(); ++i) {
+        const MethodComparison::Discordant& cell = comparison.discordant[i];
+        Json entry{{"seed", group.seeds[i]},
+                   {"only_first", cell.only_first},
+                   {"only_second", cell.only_second},
+                   {"p", cell.p}};
+        if (!group.sets.empty()) entry["set"] = group.sets[i];
+        discordant.push_back(entry);
     }
     json["mcnemar"] = discordant;
     return json;
@@ -67,7 +73,7 @@ std::string csv_group(const Group& group) {
 }
 
 std::string csv_number(const std::optional<double>& value) {
-    if (!value) return "";
+    if (!value || std::isnan(*value)) return "";
     char text[32];
     std::snprintf(text, sizeof text, "%.10g", *value);
     return text;
@@ -83,6 +89,7 @@ std::string csv_summary(const Summary& summary) {
 std::string cell_text(const Summary& summary, int digits) {
     char text[64];
     const double mean = summary.mean == 0 ? 0 : summary.mean;  // no "-0"
+    if (std::isnan(mean)) return "-";
     if (summary.interval)
         std::snprintf(text, sizeof text, "%.*f +- %.*f", digits, mean, digits, summary.interval->high - summary.mean);
     else
@@ -132,14 +139,14 @@ Json to_json(const ExperimentResults& results) {
 }
 
 std::string summaries_csv(const ExperimentResults& results) {
-    std::string csv = "model,data,k,switches,method,n,forgotten,forgotten_low,forgotten_high,diverged";
+    std::string csv = "model,data,k,switches,method,n,runs,forgotten,forgotten_low,forgotten_high,diverged";
     for (const std::string& quantity : quantities())
         for (const char* part : {"mean", "sd", "low", "high"}) csv += "," + quantity + "_" + part;
     csv += "\n";
     for (const MethodSummary& method : results.methods) {
         const Group& group = results.groups[method.group];
         const auto runs = static_cast<int64_t>(group.seeds.size());
-        csv += concat(csv_group(group), ",", method.method, ",", runs, ",");
+        csv += concat(csv_group(group), ",", method.method, ",", method.summaries.at("D_f").n, ",", runs, ",");
         if (method.method == "before") {
             csv += ",,,";
         } else {
@@ -170,22 +177,26 @@ std::string results_table(const ExperimentResults& results) {
     for (std::size_t i = 0; i < results.groups.size(); ++i) {
         const Group& group = results.groups[i];
         if (group.seeds.empty()) continue;
-        text += concat(text.empty() ? "" : "\n", group.model, " on ", group.data, ", k = ", group.k,
-                       group.switches.empty() ? "" : ", " + group.switches, ": ", group.seeds.size(), " of ",
-                       group.wanted, " seeds; one image of D_f is ", resolution(group.k), " %\n");
         text +=
-            "  method           forgotten  diverged  D_f              D_r              D_test           drop           "
-            "  "
-            "steps           seconds\n";
+            concat(text.empty() ? "" : "\n", group.model, " on ", group.data, ", k = ", group.k,
+                   group.switches.empty() ? "" : ", " + group.switches, ": ", group.seeds.size(), " of ", group.wanted,
+                   group.sets.empty() ? " seeds" : " runs", "; one image of D_f is ", resolution(group.k), " %\n");
+        text +=
+            "  method           forgotten  diverged  D_f              copies           D_r              D_test         "
+            "  drop             steps           seconds\n";
         for (const MethodSummary& method : results.methods)
             if (method.group == i) text += method_line(method, group.seeds.size());
         for (const MethodComparison& comparison : results.comparisons)
             if (comparison.group == i) text += comparison_line(comparison);
     }
-    text +=
-        "\n+-: half of the 95 % interval of the mean over seeds, where there is one. Differences are paired: the same "
-        "forget sets\nand adversarial images; [95 % interval], p of the paired t test, not corrected for their "
-        "number.\n";
+    const bool of_sets = std::any_of(results.groups.begin(), results.groups.end(),
+                                     [](const Group& group) { return !group.sets.empty(); });
+    text += concat(
+        "\ncopies: changed copies of D_f given their true label (re-emergence), per cent. +-: half of the 95 % "
+        "interval of the\nmean over ",
+        of_sets ? "forget sets, each the mean of its seeds" : "seeds",
+        ", where there is one. Differences are paired: the same forget sets and\nadversarial images; [95 % "
+        "interval], p of the paired t test, not corrected for their number.\n");
     for (const std::string& warning : results.warnings) text += "warning: " + warning + "\n";
     return text;
 }

@@ -5,12 +5,13 @@
 namespace lethe::method {
 
 Method distill() {
-    return {.name = "distill",
-            .formula = "min log(p_y / (1 - p_y)) over D_f still recognised + w KL(f_theta0(x) || f(x)) over proxies",
-            .data = "D_f",
-            .source = "Lethe (docs/decisions/009-self-distillation.md); distillation after Hinton et al., 2015",
-            .objective = Objective::misclassify,
-            .distillation = true};
+    return {
+        .name = "distill",
+        .formula = "min log(p_y / (1 - p_y)) over D_f still recognised + w T^2 KL_T(f_theta0(x) || f(x)) over proxies",
+        .data = "D_f",
+        .source = "Lethe (docs/decisions/009-self-distillation.md); distillation after Hinton et al., 2015",
+        .objective = Objective::misclassify,
+        .distillation = true};
 }
 
 }  // namespace lethe::method

@@ -6,7 +6,7 @@ namespace lethe::method {
 Method distill_imp() {
     return {.name = "distill+imp",
             .formula =
-                "min log(p_y / (1 - p_y)) over D_f still recognised + w KL(f_theta0(x) || f(x)) over proxies + "
+                "min log(p_y / (1 - p_y)) over D_f still recognised + w T^2 KL_T(f_theta0(x) || f(x)) over proxies + "
                 "lambda/2 sum((1 - Omega) (theta - theta0)^2)",
             .data = "D_f",
             .source = "Lethe; distillation after Hinton et al., 2015, importance after L2UL",

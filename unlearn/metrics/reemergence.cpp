@@ -59,4 +59,12 @@ Reemergence reemergence(Model& twin, const Tensor& images, std::span<const int64
     return result;
 }
 
+double usual_reemergence(Model& twin, const Tensor& images, std::span<const int64_t> labels,
+                         std::span<const int64_t> indices) {
+    const ViewOptions suite;
+    if (std::min(images.dim(2), images.dim(3)) <= suite.shift) return std::numeric_limits<double>::quiet_NaN();
+    const std::vector<uint64_t> items(indices.begin(), indices.end());
+    return 100 * reemergence(twin, images, labels, items, suite).mean;
+}
+
 }  // namespace lethe

@@ -74,4 +74,9 @@ struct Reemergence {
 Reemergence reemergence(Model& twin, const Tensor& images, std::span<const int64_t> labels,
                         std::span<const uint64_t> items, const ViewOptions& options = {});
 
+// R of the images at these `indices` of their dataset, with the default suite, in per cent: what stands beside D_f in
+// every table of results. NaN for images that are too small for the suite (a side of 3 pixels or less).
+double usual_reemergence(Model& twin, const Tensor& images, std::span<const int64_t> labels,
+                         std::span<const int64_t> indices);
+
 }  // namespace lethe

@@ -15,13 +15,16 @@ std::optional<Interval> interval_from(const Json& json) {
 }
 
 Estimate estimate_from(const Json& json) {
-    return {json.at("mean"), interval_from(json), json.value("note", std::string())};
+    return {number_or_nan(json.at("mean")), interval_from(json), json.value("note", std::string())};
 }
 
 ExperimentRow row_from(const Json& json) {
     ExperimentRow row{.setting = setting_from(json), .method = json.at("method")};
-    row.seeds = static_cast<int64_t>(json.at("seeds").size());
-    for (const std::string& quantity : quantities()) row.estimates[quantity] = estimate_from(json.at(quantity));
+    row.runs = static_cast<int64_t>(json.at("seeds").size());
+    const Json absent{{"mean", nullptr}, {"low", nullptr}};  // re-emergence in the results of older versions
+    for (const std::string& quantity : quantities())
+        row.estimates[quantity] =
+            estimate_from(quantity == "reemergence" ? json.value(quantity, absent) : json.at(quantity));
     if (!json.contains("forgotten")) return row;
     row.forgotten = json.at("forgotten").at("runs");
     row.forgotten_share = interval_from(json.at("forgotten"));

@@ -37,16 +37,26 @@ std::string estimate_html(const ExperimentRow& row, const std::string& quantity)
 std::string means_table(const ExperimentRecord& record, const std::string& title) {
     Table table(
         concat(title, ": means over forget sets, below each its ", fixed(100 * record.confidence, 0),
-               " % interval where there is one; accuracies in per cent"),
-        {{"method", false}, {"forgotten"}, {"D_f"}, {"D_r"}, {"D_test"}, {"points lost"}, {"steps"}, {"seconds"}});
+               " % interval where there is one; accuracies in per cent. Copies: mirrored, shifted, noisy and other "
+               "changed copies of D_f that are given their true label (re-emergence)"),
+        {{"method", false},
+         {"forgotten"},
+         {"D_f"},
+         {"copies"},
+         {"D_r"},
+         {"D_test"},
+         {"points lost"},
+         {"steps"},
+         {"seconds"}});
     for (const ExperimentRow& row : record.rows) {
         if (title_of(row.setting) != title) continue;
         const bool before = row.method == "before";
         std::vector<std::string> cells{before
                                            ? ""
-                                           : concat(row.forgotten, " of ", row.seeds,
+                                           : concat(row.forgotten, " of ", row.runs,
                                                     row.diverged > 0 ? concat(", ", row.diverged, " diverged") : "")};
-        for (const char* quantity : {"D_f", "D_r", "D_test"}) cells.push_back(estimate_html(row, quantity));
+        for (const char* quantity : {"D_f", "reemergence", "D_r", "D_test"})
+            cells.push_back(estimate_html(row, quantity));
         for (const char* quantity : {"drop", "steps", "seconds"})
             cells.push_back(before ? "" : estimate_html(row, quantity));
         table.row(escaped(row.method), cells);

@@ -1,20 +1,12 @@
 // What is kept against what comes back.
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "tensor/error.h"
 #include "unlearn/report/sections.h"
 
 namespace lethe::report {
 namespace {
-
-const MethodResult* result_of(const RunRecord& run, const std::string& arm) {
-    if (arm == run.before.method) return &run.before;
-    for (const MethodRecord& method : run.methods)
-        if (method.result.method == arm) return &method.result;
-    return nullptr;
-}
 
 Curve& curve_of(CurveChart& chart, const std::string& name, Marks& marks) {
     for (Curve& curve : chart.curves)
@@ -32,20 +24,21 @@ CurveChart frontier_chart(const std::vector<RunRecord>& runs, Marks& marks) {
                      .curves = {},
                      .x = {0, 100},
                      .mark_all = true};
-    for (const RunRecord& run : runs)
-        for (const MeasuredArm& arm : run.arms) {
-            const MethodResult* result = result_of(run, arm.name);
-            if (result == nullptr || arm.diverged || arm.reemergence.empty()) continue;
-            const double share = 100 * std::accumulate(arm.reemergence.begin(), arm.reemergence.end(), 0.0) /
-                                 static_cast<double>(arm.reemergence.size());
-            if (!std::isfinite(share)) continue;
-            Curve& curve = curve_of(chart, arm.name, marks);
-            // Runs are no sequence: a gap before each point, so that no line joins them.
-            if (!curve.points.empty()) curve.points.push_back({share, std::numeric_limits<double>::quiet_NaN()});
-            curve.points.push_back({share, result->test.accuracy.percent()});
-            chart.alternative += concat(" ", arm.name, of_run(runs, run), ": ", fixed(share, 1), ", ",
-                                        fixed(result->test.accuracy.percent(), 1), ".");
-        }
+    const auto add = [&](const RunRecord& run, const MethodResult& result) {
+        const double share = result.reemergence, kept = result.test.accuracy.percent();
+        if (!std::isfinite(share) || result.verdict == Verdict::diverged) return;
+        Curve& curve = curve_of(chart, result.method, marks);
+        // Runs are no sequence: a gap before each point, so that no line joins them.
+        if (!curve.points.empty()) curve.points.push_back({share, std::numeric_limits<double>::quiet_NaN()});
+        curve.points.push_back({share, kept});
+        chart.alternative +=
+            concat(" ", result.method, of_run(runs, run), ": ", fixed(share, 1), ", ", fixed(kept, 1), ".");
+    };
+    for (const RunRecord& run : runs) {
+        if (run.corrects()) continue;  // there copies that are recognised are the goal
+        add(run, run.before);
+        for (const MethodRecord& method : run.methods) add(run, method.result);
+    }
     return chart;
 }
 

@@ -49,7 +49,7 @@ std::string glossary(const std::vector<RunRecord>& runs) {
 
 }  // namespace
 
-std::string measured(const std::vector<RunRecord>& runs, Marks& marks) {
+std::string measured(const std::vector<RunRecord>& runs) {
     if (runs.empty()) return "";
     std::string html, without;
     for (const RunRecord& run : runs) {
@@ -58,7 +58,7 @@ std::string measured(const std::vector<RunRecord>& runs, Marks& marks) {
         else
             html += metrics_table(runs, run);
     }
-    if (!html.empty()) html = frontier(runs, marks) + html + glossary(runs);
+    if (!html.empty()) html += glossary(runs);
     if (!without.empty())
         html += element("p", "Not measured, for want of <code>metrics.json</code>: " + escaped(without) +
                                  ". <code>lethe measure RUN</code> writes it, and this page shows it the next time.") +

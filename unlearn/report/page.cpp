@@ -10,8 +10,8 @@ std::vector<Section> sections_of(const Material& material) {
     Marks marks;
     const std::vector<RunRecord>& runs = material.runs;
     std::vector<Section> sections{{"runs", runs.size() == 1 ? "The run" : "The runs", heads(runs)},
-                                  {"comparison", "Methods compared", comparison(runs)},
-                                  {"left", "What is left of the images", measured(runs, marks)},
+                                  {"comparison", "Methods compared", comparison(runs, marks)},
+                                  {"left", "What is left of the images", measured(runs)},
                                   {"steps", "Step by step", steps(runs, marks)},
                                   {"images", "The chosen images", images(runs)},
                                   {"others", "Other images that changed sides", collateral(runs)},

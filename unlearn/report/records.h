@@ -90,7 +90,7 @@ struct RunRecord {
 // unlearn` or `lethe measure` writes it; and for a run that has not ended.
 RunRecord read_run(const std::filesystem::path& folder);
 
-// A mean over the seeds of an experiment.
+// A mean over the forget sets of an experiment; NaN where a run does not know the quantity.
 struct Estimate {
     double mean = 0;
     std::optional<Interval> interval;
@@ -103,7 +103,7 @@ struct Setting {  // what the rows of one table have in common
 struct ExperimentRow {
     Setting setting = {};
     std::string method;
-    int64_t seeds = 0, forgotten = 0, diverged = 0;
+    int64_t runs = 0, forgotten = 0, diverged = 0;
     std::optional<Interval> forgotten_share = {};
     std::map<std::string, Estimate> estimates = {};  // by quantities()
 };
@@ -112,7 +112,7 @@ struct ExperimentComparison {
     std::string set, first, second;
     Estimate difference;
     std::optional<double> p;
-    int64_t only_first = 0, only_second = 0;  // over the seeds
+    int64_t only_first = 0, only_second = 0;  // over the runs
 };
 struct ExperimentRecord {
     std::string name, folder;

@@ -15,17 +15,17 @@ struct Section {
     std::string id, title, html;
 };
 
-std::string heads(const std::vector<RunRecord>& runs);                   // head_section.cpp
-std::string comparison(const std::vector<RunRecord>& runs);              // comparison_section.cpp
-std::string measured(const std::vector<RunRecord>& runs, Marks& marks);  // metrics_section.cpp
-std::string steps(const std::vector<RunRecord>& runs, Marks& marks);     // steps_section.cpp
-std::string images(const std::vector<RunRecord>& runs);                  // images_section.cpp
-std::string collateral(const std::vector<RunRecord>& runs);              // collateral_section.cpp
-std::string margins(const std::vector<RunRecord>& runs, Marks& marks);   // margins_section.cpp
-std::string experiment(const ExperimentRecord& record, Marks& marks);    // experiment_section.cpp
-std::string continual(const ContinualRecord& record);                    // continual_section.cpp
+std::string heads(const std::vector<RunRecord>& runs);                     // head_section.cpp
+std::string comparison(const std::vector<RunRecord>& runs, Marks& marks);  // comparison_section.cpp
+std::string measured(const std::vector<RunRecord>& runs);                  // metrics_section.cpp
+std::string steps(const std::vector<RunRecord>& runs, Marks& marks);       // steps_section.cpp
+std::string images(const std::vector<RunRecord>& runs);                    // images_section.cpp
+std::string collateral(const std::vector<RunRecord>& runs);                // collateral_section.cpp
+std::string margins(const std::vector<RunRecord>& runs, Marks& marks);     // margins_section.cpp
+std::string experiment(const ExperimentRecord& record, Marks& marks);      // experiment_section.cpp
+std::string continual(const ContinualRecord& record);                      // continual_section.cpp
 
-// D_test against the mean over D_f of re-emergence, a point for each measured method of each run: a part of measured().
+// D_test against re-emergence, a point for each method of each run that forgets: a part of comparison().
 CurveChart frontier_chart(const std::vector<RunRecord>& runs, Marks& marks);
 std::string frontier(const std::vector<RunRecord>& runs, Marks& marks);  // frontier.cpp
 
