@@ -67,7 +67,7 @@ struct MethodResult {
     std::string method;  // "before" for the untouched model
     std::string data;    // what the method looked at, as Method::data; "" for the untouched model
     Evaluation forget, retain, test;
-    double reemergence = std::numeric_limits<double>::quiet_NaN();  // usual_reemergence() of D_f, in per cent
+    double reemergence = std::numeric_limits<double>::quiet_NaN();  // of D_f: usual_reemergence()
     Verdict verdict = Verdict::not_forgotten;
     std::string reason;
     int64_t steps = 0;
