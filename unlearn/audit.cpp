@@ -190,8 +190,7 @@ void Audit::evaluate_sets(Model& model, MethodResult& result) {
         evaluate(*twin, subject_.train, sets_->retain, [&](int64_t done) { reporter_.progress(done, "D_r"); });
     result.test = evaluate(*twin, subject_.test, sets_->test,
                            [&](int64_t done) { reporter_.progress(retained + done, "D_test"); });
-    if (result.forget.finite)
-        result.reemergence = usual_reemergence(*twin, task_.images, task_.labels, forget_);
+    if (result.forget.finite) result.reemergence = usual_reemergence(*twin, task_.images, task_.labels, forget_);
     reporter_.end(concat("D_f ", result.forget.accuracy.correct, "/", result.forget.accuracy.total, ", D_r ",
                          result.retain.accuracy.correct, "/", result.retain.accuracy.total, ", D_test ",
                          result.test.accuracy.correct, "/", result.test.accuracy.total, " correct"));

@@ -113,8 +113,7 @@ void Run::evaluate_sets(Model& model, MethodResult& result) {
     result.forget = evaluate(*twin, sets_.source, forget_);
     result.retain = evaluate_set(result.method + ": D_r", *twin, train_, sets_.retain);
     result.test = evaluate_set(result.method + ": D_test", *twin, test_, sets_.test);
-    if (result.forget.finite)
-        result.reemergence = usual_reemergence(*twin, task_.images, task_.labels, forget_);
+    if (result.forget.finite) result.reemergence = usual_reemergence(*twin, task_.images, task_.labels, forget_);
 }
 
 MethodResult Run::before() {
