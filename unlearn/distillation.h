@@ -14,7 +14,7 @@ struct ForgetTask;
 
 struct DistillOptions {
     float weight = 20.0f;        // w, of KL against the forgetting term
-    float views_weight = 10.0f;  // the same, of the methods with views
+    float views_weight = 12.0f;  // the same, of the methods with views
     float lr = 3e-4f;            // of Adam, which these methods step with, BatchNorm frozen
     // T: logits are divided by it before they are compared (Hinton et al.). The original network is sure of most
     // proxies; at T = 1 it could lose half its confidence in a class, and with it the borderline images, before KL
