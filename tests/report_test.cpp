@@ -291,7 +291,7 @@ TEST_F(Report, SetsRunsBesideEachOther) {
     const std::string html = page({"run", other, "--title", "Two & two"});
     EXPECT_THAT(html, AllOf(HasSubstr("<title>Two &amp; two</title>"), HasSubstr("<h1>Two &amp; two</h1>")));
     EXPECT_EQ(count(html, "<article class=\"card\">"), 2u);
-    EXPECT_THAT(html, HasSubstr("<th scope=\"rowgroup\" colspan=\"8\">other</th>"));
+    EXPECT_THAT(html, HasSubstr("<th scope=\"rowgroup\" colspan=\"9\">other</th>"));
     EXPECT_EQ(count(html, "<image id=\"picture-2-"), 5u);
 }
 
@@ -410,7 +410,7 @@ TEST_F(Report, ShowsAnExperiment) {
     ExperimentResults results;
     results.cells = 5;
     results.missing = {"net_data_k4_seed1"};
-    results.groups = {{"net", "data<", "", 1, {0, 1}, 2}, {"net", "data<", "", 4, {0, 1}, 3}};
+    results.groups = {{"net", "data<", "", 1, {0, 1}, {}, 2}, {"net", "data<", "", 4, {0, 1}, {}, 3}};
     for (std::size_t group : {0, 1}) {
         results.methods.push_back(summary_of(group, "before", {90, 90}));
         results.methods.push_back(summary_of(group, "adv", {80, 90}));
