@@ -298,7 +298,7 @@ TEST_F(Cli, ARunIsContinuedOnlyWithTheSameSettings) {
 }
 
 TEST_F(Cli, WithoutMethodsItIsTheRecommendedOne) {
-    const Arguments few{"--repeats", "1", "--inverted", "20", "--inversion-steps", "2"};
+    const Arguments few{"--forget", "random:0:2", "--repeats", "1", "--inverted", "10", "--inversion-steps", "1"};
     const ProgramResult result = lethe(unlearn() + few);
     ASSERT_TRUE(result.code == 0 || result.code == 3 || result.code == 4) << result.err;
     EXPECT_THAT(read_text(folder_.path("run/config.json")), HasSubstr("\"methods\": \"distill+views\""));
