@@ -118,6 +118,22 @@ TEST_F(TraceAudit, ChangedCopiesCount) {
     EXPECT_THAT(findings, IsEmpty());
 }
 
+// Of three steps that grow shorter the second finds an image recognised again; only the last must not.
+TEST_F(TraceAudit, StepsThatGrowShorterAreNotBegunAgain) {
+    options.stop = {.in_a_row = 3, .views = 0.25, .max_steps = 9};
+    std::vector<StepTrace> trace = trace_of({2, 0, 1, 1, 0});
+    for (StepTrace& step : trace) {
+        step.views = 8;
+        step.views_correct = step.step == 2 ? 2 : 8;  // copies count in the first alone
+    }
+    const Ending end = end_of(trace);
+    EXPECT_EQ(end.verdict, Verdict::forgotten);
+    EXPECT_EQ(end.reason,
+              "the goal was met at step 5, the last of 3 that grew shorter, with 0 of 2 images given their true label");
+    EXPECT_THAT(findings, IsEmpty());
+    EXPECT_EQ(in_a_row, 3);
+}
+
 TEST_F(TraceAudit, TheLastLineIsWhatTheWeightsDo) {
     options.stop = {.in_a_row = 1, .max_steps = 2};
     std::vector<StepTrace> trace = trace_of({2, 0});

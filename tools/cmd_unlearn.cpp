@@ -28,10 +28,14 @@ void UnlearnCommand::check_inputs(const RunDirectory& directory, const Json& inp
               " was made with another ", key, "; the file has changed since, give another --out");
 }
 
+std::string UnlearnCommand::usual_methods_text(const std::string& protocol_name, bool corrects) {
+    std::string text;
+    for (const std::string& name : usual_methods(protocol_name, corrects)) text += (text.empty() ? "" : ",") + name;
+    return text;
+}
+
 void UnlearnCommand::resolve() {
-    if (methods_text.empty())
-        for (const std::string& name : usual_methods(protocol_name, run_options.corrects()))
-            methods_text += (methods_text.empty() ? "" : ",") + name;
+    if (methods_text.empty()) methods_text = usual_methods_text(protocol_name, run_options.corrects());
     run_options.methods = split_list(methods_text);
     UnlearnOptions defaults = protocol_options(protocol_name);
     for (const auto& apply : presets) apply(defaults);

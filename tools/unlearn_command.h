@@ -24,13 +24,15 @@ public:
         option("earlier", earlier,
                "training images that were forgotten before, in the forms of --forget: they do not count as D_r");
         option("methods", methods_text,
-               "methods, comma-separated (lethe methods); without it distill+views, relabel in a correction, and with "
-               "--protocol paper or reference neggrad,adv,imp,adv+imp");
+               "methods, comma-separated (lethe methods); without it " + usual_methods_text("recommended", false) +
+                   ", in a correction " + usual_methods_text("recommended", true) +
+                   ", with --protocol paper or reference " + usual_methods_text("reference", false));
         option("out", out, "run directory; an existing run of the same settings is continued");
         method_options();
     }
 
 protected:
+    static std::string usual_methods_text(const std::string& protocol_name, bool corrects);  // comma-separated
     // A command that makes such runs of its own, and says itself what is forgotten, with what, and where it goes.
     UnlearnCommand(CLI::App& root, const std::string& name, const std::string& summary, const std::string& example)
         : Command(root, name, summary, example) {}

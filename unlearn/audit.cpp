@@ -364,8 +364,12 @@ std::vector<Criterion> Audit::criteria(const Method& method, const MethodResult&
         list.push_back({concat("after the method's ", fixed, fixed == 1 ? " step" : " steps"),
                         concat("at step ", result.steps), in_a_row > 0 && result.steps == fixed});
     else
-        list.push_back({concat("after ", needed, needed == 1 ? " step" : " steps in a row"),
-                        concat(in_a_row, " in a row at step ", result.steps), in_a_row >= needed});
+        list.push_back({concat("after ", needed,
+                               needed == 1    ? " step"
+                               : method.views ? " steps that grow shorter"
+                                              : " steps in a row"),
+                        concat(in_a_row, method.views ? " of them" : " in a row", " at step ", result.steps),
+                        in_a_row >= needed});
     const bool finite = result.forget.finite && result.retain.finite && result.test.finite;
     list.push_back({"every logit is a finite number", finite ? "all are" : "some are not", finite});
     const Accuracy& retained = result.retain.accuracy;

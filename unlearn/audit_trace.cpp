@@ -78,6 +78,7 @@ std::optional<Ending> apply_rule(const std::vector<StepTrace>& trace, const Trac
                                      .relabels = context.relabels,
                                      .fixed_steps = context.fixed_steps,
                                      .in_a_row = context.in_a_row,
+                                     .settles = trace[i].views > 0,
                                      .seconds = last ? context.claim.seconds : trace[i].seconds});
         if (last) return end;
         if (end) {

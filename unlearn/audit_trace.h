@@ -24,7 +24,7 @@ struct TraceContext {
 };
 
 // How the run ended by its trace and the stop rule; the claim where the trace cannot tell (a loss that was no finite
-// number). `in_a_row`: steps in a row that met the goal at its end. Appends what is wrong.
+// number). `in_a_row`: goal_in_a_row() at its end. Appends what is wrong.
 Ending ending_of_trace(const std::vector<StepTrace>& trace, const TraceContext& context, int64_t& in_a_row,
                        std::vector<std::string>& findings);
 

@@ -52,8 +52,12 @@ std::optional<Ending> ending(const UnlearnOptions& options, const Standing& stan
                       concat("the method's ", standing.fixed_steps, standing.fixed_steps == 1 ? " step" : " steps",
                              " ended with ", text_of(standing))};
     if (standing.fixed_steps == 0 && standing.goal_in_a_row >= standing.in_a_row)
-        return Ending{Verdict::forgotten, concat("the goal was met at step ", standing.step, ", ",
-                                                 standing.goal_in_a_row, " in a row, with ", text_of(standing))};
+        return Ending{Verdict::forgotten,
+                      concat("the goal was met at step ", standing.step,
+                             standing.settles && standing.in_a_row > 1
+                                 ? concat(", the last of ", standing.in_a_row, " that grew shorter, with ")
+                                 : concat(", ", standing.goal_in_a_row, " in a row, with "),
+                             text_of(standing))};
     if (standing.step >= stop.max_steps)
         return Ending{Verdict::not_forgotten,
                       concat("the budget of ", stop.max_steps, " steps ended with ", text_of(standing))};

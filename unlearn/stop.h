@@ -34,6 +34,7 @@ struct Standing {
     bool relabels = false;
     int64_t fixed_steps = 0;  // as fixed_steps()
     int64_t in_a_row = 1;     // as needed_in_a_row()
+    bool settles = false;     // the method has views: goal_in_a_row counts steps that grow shorter
     double seconds = 0;
 };
 std::string text_of(const Standing& standing);  // "0 of 16 images given their true label"

@@ -197,6 +197,7 @@ Standing Unlearning::standing() const {
             .relabels = relabels(),
             .fixed_steps = fixed_steps(method_, options_),
             .in_a_row = needed_in_a_row(method_, options_),
+            .settles = method_.views,
             .seconds = seconds()};
 }
 

@@ -26,12 +26,10 @@ std::string results_table(const std::vector<RunRecord>& runs) {
         all_correct(runs)
             ? "What is recognised: of the images to be corrected (D_f), of training images (D_r) and of other test "
               "images (D_test) high is good. Copies are mirrored, shifted, noisy and otherwise changed ones that are "
-              "given the "
-              "true label. Points lost are of D_test."
+              "given the true label. Points lost are of D_test."
             : "What is still recognised: of the images to be forgotten (D_f) low is the goal, of other training images "
               "(D_r) and of test images (D_test) high is good. Copies are mirrored, shifted, noisy and otherwise "
-              "changed "
-              "ones that are given the true label: re-emergence, low is good. Points lost are of D_test.",
+              "changed ones that are given the true label: re-emergence, low is good. Points lost are of D_test.",
         {{"method", false},
          {"verdict", false},
          {"D_f"},
