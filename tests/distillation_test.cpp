@@ -82,16 +82,16 @@ TEST_F(DistillationTest, AStepsProxiesDependOnSeedAndStepAlone) {
     EXPECT_FALSE(identical(distillation.proxies(8).images, at_seven.images));
 }
 
-// Black images to forget, white adversarial ones: a pixel of a mixture tells lambda, the pasted area its share.
-TEST_F(DistillationTest, KeptAwayProxiesAreAtMostHalfAnImageOfTheForgetSet) {
-    const Tensor black = Tensor::full({4, 3, 32, 32}, 0.0f), white = Tensor::full({4, 3, 32, 32}, 1.0f);
-    ForgetTask two = task;
-    two.images = black;
-    two.adversarial = ImageRows(white);
+// A black image to forget, white adversarial ones: a pixel of a mixture tells lambda.
+TEST_F(DistillationTest, KeptAwayProxiesOfOneImageAreHalfOfIt) {
+    ForgetTask one = task;
+    one.images = Tensor::full({1, 3, 32, 32}, 0.0f);
+    one.labels = {0};
+    one.adversarial = ImageRows(Tensor::full({4, 3, 32, 32}, 1.0f));
     constexpr int64_t n = 64;
     for (const bool keep_away : {true, false}) {
         const Proxies proxies =
-            Distillation(*model, two, {.proxies = 3 * n, .proxies_from = "attack"}, keep_away, 1).proxies(0);
+            Distillation(*model, one, {.proxies = 3 * n, .proxies_from = "attack"}, keep_away, 1).proxies(0);
         const int64_t pixels = 3 * 32 * 32, centre = (16 * 32 + 16) * 3;  // no shift of 4 brings zeros there
         float darkest = 1.0f, brightest = 0.0f;
         for (int64_t i = n; i < 2 * n; ++i) {
@@ -99,10 +99,41 @@ TEST_F(DistillationTest, KeptAwayProxiesAreAtMostHalfAnImageOfTheForgetSet) {
             darkest = std::min(darkest, value);
             brightest = std::max(brightest, value);
         }
-        // 64 draws: all of them within 0.1 of the middle of an interval of length 1/2 has probability 0.4^64.
-        EXPECT_EQ(darkest >= 0.5f, keep_away) << darkest;
-        EXPECT_GT(brightest, 0.9f);
+        // 64 draws from [0, 1): that none is in the outer tenth of either end has probability 2 * 0.9^64.
+        EXPECT_EQ(darkest, keep_away ? 0.5f : std::min(darkest, 0.1f));
+        EXPECT_EQ(brightest, keep_away ? 0.5f : std::max(brightest, 0.9f));
     }
+}
+
+// A black and a white image to forget, grey adversarial ones: what is mixed or pasted is made of the first two, half of
+// each.
+TEST_F(DistillationTest, KeptAwayProxiesAreMadeOfTwoImagesOfTheForgetSet) {
+    ForgetTask two = task;
+    two.images = Tensor::full({2, 3, 32, 32}, 0.0f);
+    two.images.rows(1, 2).copy_from(Tensor::full({1, 3, 32, 32}, 1.0f));
+    two.labels = {0, 1};
+    two.adversarial = ImageRows(Tensor::full({4, 3, 32, 32}, 0.25f));
+    constexpr int64_t n = 64, side = 32, pixels = 3 * side * side, centre = (16 * side + 16) * 3;
+    const Proxies proxies = Distillation(*model, two, {.proxies = 3 * n, .proxies_from = "attack"}, true, 1).proxies(0);
+    const float* value = proxies.images.data();
+    int64_t white_pieces = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        EXPECT_EQ(value[i * pixels + centre], 0.25f);
+        EXPECT_EQ(value[(n + i) * pixels + centre], 0.5f);
+        // Away from the border, where zeros may have come in, a rectangle of 23 x 23 covers from 19 x 19 to 23 x 23.
+        int64_t white = 0;
+        for (int64_t y = 4; y < side - 4; ++y)
+            for (int64_t x = 4; x < side - 4; ++x) {
+                const float shade = value[(2 * n + i) * pixels + (y * side + x) * 3];
+                EXPECT_TRUE(shade == 0.0f || shade == 1.0f) << shade;
+                white += shade == 1.0f ? 1 : 0;
+            }
+        const bool white_piece = white >= 19 * 19 && white <= 23 * 23;
+        EXPECT_TRUE(white_piece || (24 * 24 - white >= 19 * 19 && 24 * 24 - white <= 23 * 23)) << white;
+        white_pieces += white_piece ? 1 : 0;
+    }
+    EXPECT_GT(white_pieces, 10);  // of 64, either image pasted as often as the other
+    EXPECT_LT(white_pieces, 54);
 }
 
 // Grey images, each with a shade of its own: where no border reaches, a proxy shows which one it is.

@@ -248,19 +248,17 @@ TEST_F(Unlearn, GoalNeedsChangedCopiesToBeForgotten) {
     EXPECT_TRUE(goal_met(options, false, forgotten));
     EXPECT_TRUE(goal_met(options, false, forgotten, {2, 8}));
     EXPECT_FALSE(goal_met(options, false, forgotten, {3, 8}));
-    // Once it is met, copies or an image that are back do not begin the count of 4 again; the last step needs D_f = 0.
-    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {3, 8}, 0, 4), 0);
-    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {2, 8}, 0, 4), 1);
-    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {8, 8}, 1, 4), 2);
-    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {8, 8}, 3, 4), 4);
+    // Once it is met, copies no longer count, and a step with an image that is back is left out.
+    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {3, 8}, 0), 0);
+    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {2, 8}, 0), 1);
+    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {8, 8}, 1), 2);
     Evaluation one_back = forgotten;
     one_back.accuracy.correct = 1;
-    EXPECT_EQ(goal_in_a_row(options, false, one_back, {0, 8}, 0, 4), 0);
-    EXPECT_EQ(goal_in_a_row(options, false, one_back, {0, 8}, 2, 4), 3);
-    EXPECT_EQ(goal_in_a_row(options, false, one_back, {0, 8}, 3, 4), 3);
+    EXPECT_EQ(goal_in_a_row(options, false, one_back, {0, 8}, 0), 0);
+    EXPECT_EQ(goal_in_a_row(options, false, one_back, {0, 8}, 2), 2);
     // Without copies it begins again.
-    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {}, 2, 4), 3);
-    EXPECT_EQ(goal_in_a_row(options, false, one_back, {}, 2, 4), 0);
+    EXPECT_EQ(goal_in_a_row(options, false, forgotten, {}, 2), 3);
+    EXPECT_EQ(goal_in_a_row(options, false, one_back, {}, 2), 0);
     options.switches.stop_on_first_zero = true;
     EXPECT_TRUE(goal_met(options, false, forgotten, {8, 8}));
 }

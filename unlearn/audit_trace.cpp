@@ -48,8 +48,7 @@ int64_t in_a_row_after(const StepTrace& step, const TraceContext& context, int64
     evaluation.max_margin = step.max_margin;
     // A trace does not hold it: of relabelling with a margin, only the counts are known.
     evaluation.min_margin = std::numeric_limits<double>::infinity();
-    return goal_in_a_row(context.options, context.relabels, evaluation, {step.views_correct, step.views}, before,
-                         context.in_a_row);
+    return goal_in_a_row(context.options, context.relabels, evaluation, {step.views_correct, step.views}, before);
 }
 
 void check_last(const StepTrace& last, const TraceContext& context, std::vector<std::string>& findings) {

@@ -31,6 +31,13 @@ std::vector<int64_t> draw_rows(const Random& random, uint64_t item, int64_t from
     return rows;
 }
 
+// For each of `rows` of `count` another one, drawn at `item`.
+std::vector<int64_t> draw_others(const Random& random, uint64_t item, const std::vector<int64_t>& rows, int64_t count) {
+    std::vector<int64_t> others = draw_rows(random, item, count - 1, static_cast<int64_t>(rows.size()));
+    for (std::size_t i = 0; i < rows.size(); ++i) others[i] = (rows[i] + 1 + others[i]) % count;
+    return others;
+}
+
 // Moved by up to 1/8 of a side, zeros come in, and mirrored or not; an item for each image.
 Tensor shifted_and_mirrored(Tensor images, uint64_t first_item, const Random& random) {
     std::vector<uint64_t> items(static_cast<std::size_t>(images.dim(0)));
@@ -160,10 +167,13 @@ Tensor Distillation::from_attack(int64_t step) const {
     // b's images one each.
     const auto item = static_cast<uint64_t>(step) * static_cast<uint64_t>(n + 5);
     const auto placement = static_cast<uint64_t>(4 * n * step);
-    const Tensor a =
-        shifted_and_mirrored(ImageRows(forget).gather(draw_rows(random, item, k, 2 * n)), placement, augment);
-    const Tensor b = shifted_and_mirrored(adversarial.gather(draw_rows(random, item + 1, pool, 2 * n)),
-                                          placement + static_cast<uint64_t>(2 * n), augment);
+    const std::vector<int64_t> first = draw_rows(random, item, k, 2 * n);
+    const bool pairs = keep_away_ && k > 1;  // of images of D_f
+    Tensor a = ImageRows(forget).gather(first);
+    Tensor b = pairs ? ImageRows(forget).gather(draw_others(random, item + 1, first, k))
+                     : adversarial.gather(draw_rows(random, item + 1, pool, 2 * n));
+    a = shifted_and_mirrored(std::move(a), placement, augment);
+    b = shifted_and_mirrored(std::move(b), placement + static_cast<uint64_t>(2 * n), augment);
 
     Tensor images = Tensor::empty(forget.shape().with_rows(3 * n));
     images.rows(0, n).copy_from(adversarial.gather(draw_rows(random, item + 2, pool, n)));
@@ -171,8 +181,8 @@ Tensor Distillation::from_attack(int64_t step) const {
     const int64_t size = pixels_of(images);
     parallel_for(n, [&](int64_t i) {
         const auto index = static_cast<uint32_t>(i);
-        const float most = keep_away_ ? 0.5f : 1.0f;
-        const float lambda = most * random.uniform(item + 3, index), share = most * random.uniform(item + 4, index);
+        const float lambda = keep_away_ ? 0.5f : random.uniform(item + 3, index);
+        const float share = keep_away_ ? 0.5f : random.uniform(item + 4, index);
         const float *from_a = row(a, i), *from_b = row(b, i);
         float* mixed = out + (n + i) * size;
         for (int64_t j = 0; j < size; ++j) mixed[j] = lambda * from_a[j] + (1.0f - lambda) * from_b[j];

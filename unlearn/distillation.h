@@ -13,9 +13,9 @@ namespace lethe {
 struct ForgetTask;
 
 struct DistillOptions {
-    float weight = 20.0f;        // w, of KL against the forgetting term
-    float views_weight = 12.0f;  // the same, of the methods with views
-    float lr = 3e-4f;            // of Adam, which these methods step with, BatchNorm frozen
+    float weight = 20.0f;       // w, of KL against the forgetting term
+    float views_weight = 2.0f;  // the same, of the methods with views
+    float lr = 3e-4f;           // of Adam, which these methods step with, BatchNorm frozen
     // T: logits are divided by it before they are compared (Hinton et al.). The original network is sure of most
     // proxies; at T = 1 it could lose half its confidence in a class, and with it the borderline images, before KL
     // shows it.
@@ -53,8 +53,10 @@ ProxySources proxy_sources(const DistillOptions& options, const Model& model);
 //   attacked  targeted adversarial images of D_f: they lie just across the boundaries around D_f
 //   mixed     lambda a + (1 - lambda) b (mixup; Zhang et al., ICLR 2018)
 //   pasted    a rectangle of a in b (CutMix; Yun et al., ICCV 2019), of lambda of its area
-// where a is an image of D_f and b an adversarial image, each shifted and mirrored at random, lambda uniform in [0, 1);
-// `keep_away`: in [0, 1/2), so that no proxy teaches what D_f looks like when it is only mirrored.
+// where a is an image of D_f and b an adversarial image, each shifted and mirrored at random, lambda uniform in [0, 1).
+// `keep_away`: b is another image of D_f (an adversarial one where there is no other) and lambda is 1/2. Half an image
+// teaches too little of what it looks like to bring it back, but a lot of what its class looks like: inverted images
+// tell little of how real ones of a class differ.
 struct Proxies {
     Tensor images;  // [n,3,H,W] in [0,1], on the CPU
     Tensor target;  // [n,C], softmax of the original network's logits / T, on the CPU

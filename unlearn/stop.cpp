@@ -16,9 +16,8 @@ bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& ev
 }
 
 int64_t goal_in_a_row(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views,
-                      int64_t before, int64_t needed) {
+                      int64_t before) {
     const bool settling = views.total > 0 && before > 0;
-    if (settling && before + 1 < needed) return before + 1;
     if (goal_met(options, relabels, evaluation, settling ? Accuracy() : views)) return before + 1;
     return settling ? before : 0;
 }

@@ -14,12 +14,11 @@ namespace lethe {
 // do the step's changed copies of it, where the method makes any (`views`: those still given their true label).
 bool goal_met(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views = {});
 
-// How many steps of the `needed` ones are done after this one, when `before` were until then. Without views: how many
-// in a row have met the goal. With views the first that meets it begins a phase in which steps grow shorter; an image
-// or a copy that is back for a moment is no reason to begin that again, and only its last step must meet the goal
-// (D_f's).
+// How many steps have met the goal after this one, when `before` had until then. Without views: in a row. With views
+// the first that meets it begins a phase in which steps grow shorter; an image that is back for a moment is no reason
+// to begin that again, so a step that recognises one does not count, and copies no longer matter.
 int64_t goal_in_a_row(const UnlearnOptions& options, bool relabels, const Evaluation& evaluation, const Accuracy& views,
-                      int64_t before, int64_t needed);
+                      int64_t before);
 
 // After how many steps a run of the method ends, whether the goal is met or not; 0: the goal ends it.
 int64_t fixed_steps(const Method& method, const UnlearnOptions& options);

@@ -314,8 +314,8 @@ bool Unlearning::test(StepTrace& trace) {
     trace.mean_margin = evaluation_.mean_margin;
     trace.max_margin = evaluation_.max_margin;
     trace.recognised = image_set(true_label_);
-    goal_in_a_row_ = goal_in_a_row(options_, relabels(), evaluation_, {trace.views_correct, trace.views},
-                                   goal_in_a_row_, needed_in_a_row(method_, options_));
+    goal_in_a_row_ =
+        goal_in_a_row(options_, relabels(), evaluation_, {trace.views_correct, trace.views}, goal_in_a_row_);
     trace.seconds = seconds();
     return true;
 }
