@@ -25,8 +25,8 @@ struct DistillOptions {
     // "inversion", "attack", half of each with "both", or "auto": both where the model has BatchNorm, else attack
     std::string proxies_from = "auto";
     int64_t views = 5;  // weakly changed copies of each image of D_f per step, for the methods with views
-    // Methods with views make so many steps from the first that met their goal on, and these grow shorter: the learning
-    // rate is that of above times (1 - steps since / settle).
+    // Methods with views make so many steps that find D_f forgotten, from the first that met their goal on, and these
+    // grow shorter: the learning rate is that of above times (1 - such steps so far / settle).
     int64_t settle = 80;
 
     void validate() const;  // throws Error naming the option and its range
