@@ -220,11 +220,17 @@ TEST_F(Experiment, TheSlurmLauncherSubmitsAnArrayOfMissingCells) {
 }
 
 TEST_F(Experiment, TheReadyFilesAreGood) {
-    const std::map<std::string, std::size_t> cells{{"cifar10-resnet18", 20},          {"cifar100-resnet50", 20},
-                                                   {"imagenet-resnet50", 20},         {"cifar10-resnet20", 12},
-                                                   {"cifar10-resnet20-reference", 3}, {"methods-resnet20", 1},
-                                                   {"robust-resnet20", 15},           {"robust-others", 4},
-                                                   {"switches-resnet20", 8},          {"synthetic", 6}};
+    const std::map<std::string, std::size_t> cells{{"cifar10-resnet18", 20},
+                                                   {"cifar100-resnet50", 20},
+                                                   {"imagenet-resnet50", 20},
+                                                   {"cifar10-resnet20", 12},
+                                                   {"cifar10-resnet20-reference", 3},
+                                                   {"methods-resnet20", 1},
+                                                   {"robust-resnet20", 15},
+                                                   {"robust-others", 4},
+                                                   {"robust-importance", 5},
+                                                   {"switches-resnet20", 8},
+                                                   {"synthetic", 6}};
     const std::filesystem::path ready = std::filesystem::path(LETHE_SOURCE_DIR) / "experiments";
     for (const auto& entry : std::filesystem::directory_iterator(ready)) {
         if (entry.path().extension() != ".toml") continue;
